@@ -1,0 +1,842 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Syscall User Dispatch: the arguments of the prctl (rules A1 to A10, A12)
+ * and a kernel without the feature (A12, K1).
+ */
+#include <linux/prctl.h>
+
+/* Whether the header itself has them all: sud.h fills the gaps. */
+#if defined(PR_SET_SYSCALL_USER_DISPATCH) &&				\
+	defined(PR_SYS_DISPATCH_OFF) && defined(PR_SYS_DISPATCH_ON) &&	\
+	defined(PR_SYS_DISPATCH_EXCLUSIVE_ON) &&			\
+	defined(PR_SYS_DISPATCH_INCLUSIVE_ON)
+#define HEADER_IS_COMPLETE true
+#else
+#define HEADER_IS_COMPLETE false
+#endif
+
+#include "sud.h"
+
+#include <assert.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+
+#include "../kselftest_harness.h"
+
+/* Addresses that no user mapping can have. */
+#define KERNEL_HALF	(1UL << (8 * sizeof(long) - 1))
+#define KERNEL_TEXT	((unsigned long)-0x7f000000L)
+#define KERNEL_TOP	(~0UL)
+
+#define NOBODY 65534
+
+/* Offers itself to the kernel where the test must not get it armed. */
+static volatile uint8_t other_selector;
+
+static_assert(PR_SET_SYSCALL_USER_DISPATCH == 59, "ABI");
+static_assert(PR_SYS_DISPATCH_OFF == 0, "ABI");
+static_assert(PR_SYS_DISPATCH_ON == 1, "ABI");
+static_assert(PR_SYS_DISPATCH_EXCLUSIVE_ON == 1, "ABI");
+static_assert(PR_SYS_DISPATCH_INCLUSIVE_ON == 2, "ABI");
+static_assert(SYSCALL_DISPATCH_FILTER_ALLOW == 0, "ABI");
+static_assert(SYSCALL_DISPATCH_FILTER_BLOCK == 1, "ABI");
+
+/* The values are checked at compile time, above. */
+TEST(A1_constants_in_header)
+{
+	SUD_REQUIRE();
+	EXPECT_TRUE(HEADER_IS_COMPLETE) {
+		TH_LOG("<linux/prctl.h> is not that of the kernel under test");
+	}
+}
+
+/* What most tests here need: foreign code, a handler. */
+FIXTURE(args) {};
+
+FIXTURE_SETUP(args)
+{
+	ASSERT_TRUE(sud_setup());
+}
+
+FIXTURE_TEARDOWN(args)
+{
+}
+
+/* Off, as seen from foreign code. */
+static int probe_blocked(volatile uint8_t *selector)
+{
+	int ret;
+
+	*selector = SUD_BLOCK;
+	ret = sud_probe();
+	*selector = SUD_ALLOW;
+	return ret;
+}
+
+TEST_F(args, A1_unknown_op)
+{
+	static const unsigned long ops[] = {
+		3, 4, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff,
+		~0UL, ~0UL - 1, KERNEL_HALF, KERNEL_HALF | 1, KERNEL_HALF | 2,
+	};
+	unsigned int i;
+
+	SUD_REQUIRE();
+	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+		EXPECT_EQ(-EINVAL, sud_prctl(ops[i], 0, 0, 0)) {
+			TH_LOG("op %#lx", ops[i]);
+		}
+		EXPECT_EQ(-EINVAL, sud_arm(ops[i], SUD_NATIVE_OFFSET,
+					   SUD_NATIVE_LENGTH, &sud_selector)) {
+			TH_LOG("op %#lx with a range", ops[i]);
+		}
+		EXPECT_EQ(0, probe_blocked(&sud_selector));
+	}
+}
+
+#if __SIZEOF_LONG__ == 8
+/* An int would see OFF, EXCLUSIVE and INCLUSIVE. */
+TEST_F(args, A1_op_is_unsigned_long)
+{
+	unsigned long high, op;
+
+	SUD_REQUIRE();
+	for (high = 1UL << 32; high; high <<= 1) {
+		for (op = 0; op <= 2; op++) {
+			EXPECT_EQ(-EINVAL, sud_prctl(high | op, 0, 0, 0)) {
+				TH_LOG("op %#lx", high | op);
+			}
+			EXPECT_EQ(-EINVAL,
+				  sud_arm(high | op, SUD_NATIVE_OFFSET,
+					  SUD_NATIVE_LENGTH, &sud_selector)) {
+				TH_LOG("op %#lx with a range", high | op);
+			}
+			EXPECT_EQ(0, probe_blocked(&sud_selector));
+		}
+	}
+}
+#endif
+
+/* The same by the C library's prctl(), and what it makes of errno. */
+TEST_F(args, A1_libc_errno)
+{
+	SUD_REQUIRE();
+	errno = 0;
+	EXPECT_EQ(-1, prctl(PR_SET_SYSCALL_USER_DISPATCH, 3UL, 0UL, 0UL, 0UL));
+	EXPECT_EQ(EINVAL, errno);
+	errno = 0;
+	EXPECT_EQ(0, prctl(PR_SET_SYSCALL_USER_DISPATCH, 0UL, 0UL, 0UL, 0UL));
+	EXPECT_EQ(0, errno);
+}
+
+TEST_F(args, A2_off_takes_no_offset)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 1, 0, 0));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, ~0UL, 0, 0));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, KERNEL_HALF, 0, 0));
+}
+
+TEST_F(args, A2_off_takes_no_length)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 0, 1, 0));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 0, ~0UL, 0));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 0, KERNEL_HALF, 0));
+}
+
+TEST_F(args, A2_off_takes_no_selector)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(-EINVAL, sud_arm(SUD_OFF, 0, 0, &sud_selector));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 0, 0, 1));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 0, 0, KERNEL_HALF));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 0, 0, KERNEL_TOP));
+}
+
+TEST_F(args, A2_off_takes_no_combination)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 1, 1, 0));
+	EXPECT_EQ(-EINVAL, sud_arm(SUD_OFF, 1, 0, &sud_selector));
+	EXPECT_EQ(-EINVAL, sud_arm(SUD_OFF, 0, 1, &sud_selector));
+	EXPECT_EQ(-EINVAL, sud_arm(SUD_OFF, SUD_NATIVE_OFFSET,
+				   SUD_NATIVE_LENGTH, &sud_selector));
+	/* Two that cancel each other out. */
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 1, ~0UL, 0));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, ~0UL, 1, 0));
+}
+
+/* Not by sud_available(): this is the thread's first such call. */
+TEST_F(args, A2_off_when_never_armed)
+{
+	long ret = sud_off();
+
+	SUD_REQUIRE();
+	EXPECT_EQ(0, ret);
+	EXPECT_EQ(0, sud_off());
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+}
+
+TEST_F(args, A2_off_disarms)
+{
+	SUD_REQUIRE();
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_EQ(1, probe_blocked(&sud_selector));
+	EXPECT_EQ(0, sud_off());
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+	EXPECT_EQ(0, sud_off());
+}
+
+/* A3 to A5: the edges of a range, each by name. */
+FIXTURE(bad_exclusive) {};
+FIXTURE_VARIANT(bad_exclusive) { unsigned long offset, length; };
+FIXTURE_SETUP(bad_exclusive) { ASSERT_TRUE(sud_setup()); }
+FIXTURE_TEARDOWN(bad_exclusive) {}
+
+FIXTURE_VARIANT_ADD(bad_exclusive, length_0) { 1, 0 };
+FIXTURE_VARIANT_ADD(bad_exclusive, length_0_native) { SUD_NATIVE, 0 };
+FIXTURE_VARIANT_ADD(bad_exclusive, length_0_top) { ~0UL, 0 };
+FIXTURE_VARIANT_ADD(bad_exclusive, sum_0_short) { ~0UL, 1 };
+FIXTURE_VARIANT_ADD(bad_exclusive, sum_0_long) { 1, ~0UL };
+FIXTURE_VARIANT_ADD(bad_exclusive, sum_0_native) { SUD_NATIVE, -SUD_NATIVE };
+FIXTURE_VARIANT_ADD(bad_exclusive, sum_0_halves) { KERNEL_HALF, KERNEL_HALF };
+FIXTURE_VARIANT_ADD(bad_exclusive, wrap_to_1) { ~0UL, 2 };
+FIXTURE_VARIANT_ADD(bad_exclusive, wrap_below_offset) { 2, ~0UL };
+FIXTURE_VARIANT_ADD(bad_exclusive, wrap_both_max) { ~0UL, ~0UL };
+FIXTURE_VARIANT_ADD(bad_exclusive, wrap_native) { SUD_NATIVE, -SUD_NATIVE + 1 };
+
+TEST_F(bad_exclusive, A3_EINVAL)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(-EINVAL, sud_arm(SUD_EXCL, variant->offset, variant->length,
+				   &sud_selector));
+	EXPECT_EQ(-EINVAL, sud_arm(SUD_EXCL, variant->offset, variant->length,
+				   NULL));
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+}
+
+FIXTURE(good_exclusive) {};
+FIXTURE_VARIANT(good_exclusive) { unsigned long offset, length; };
+FIXTURE_SETUP(good_exclusive) { ASSERT_TRUE(sud_setup()); }
+FIXTURE_TEARDOWN(good_exclusive) {}
+
+FIXTURE_VARIANT_ADD(good_exclusive, shortest) { 1, 1 };
+FIXTURE_VARIANT_ADD(good_exclusive, longest) { 1, ~0UL - 1 };
+FIXTURE_VARIANT_ADD(good_exclusive, highest) { ~0UL - 1, 1 };
+FIXTURE_VARIANT_ADD(good_exclusive, across_the_middle) { KERNEL_HALF - 1, 2 };
+FIXTURE_VARIANT_ADD(good_exclusive, kernel_half) { KERNEL_HALF, KERNEL_HALF - 1 };
+FIXTURE_VARIANT_ADD(good_exclusive, native) { SUD_NATIVE_OFFSET, SUD_NATIVE_LENGTH };
+
+TEST_F(good_exclusive, A3_accepted)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(0, sud_arm(SUD_EXCL, variant->offset, variant->length,
+			     &sud_selector));
+	EXPECT_EQ(0, sud_off());
+}
+
+FIXTURE(exclusive_0) {};
+FIXTURE_VARIANT(exclusive_0) { unsigned long length; };
+FIXTURE_SETUP(exclusive_0) { ASSERT_TRUE(sud_setup()); }
+FIXTURE_TEARDOWN(exclusive_0) {}
+
+FIXTURE_VARIANT_ADD(exclusive_0, length_0) { 0 };
+FIXTURE_VARIANT_ADD(exclusive_0, length_1) { 1 };
+FIXTURE_VARIANT_ADD(exclusive_0, length_half_less) { KERNEL_HALF - 1 };
+FIXTURE_VARIANT_ADD(exclusive_0, length_half) { KERNEL_HALF };
+FIXTURE_VARIANT_ADD(exclusive_0, length_max_less) { ~0UL - 1 };
+FIXTURE_VARIANT_ADD(exclusive_0, length_max) { ~0UL };
+
+TEST_F(exclusive_0, A4_accepted)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(0, sud_arm(SUD_EXCL, 0, variant->length, &sud_selector));
+	EXPECT_EQ(0, sud_off());
+}
+
+/*
+ * Make a call from the C library, and one from foreign code, with the
+ * selector at BLOCK. Each dispatch sets the selector back, so that the handler
+ * can return.
+ */
+static void two_calls(long *native, long *foreign)
+{
+	sud_unblock = &sud_selector;
+	sud_selector = SUD_BLOCK;
+	*native = syscall(SUD_NR_CLOSE, -1);
+	sud_selector = SUD_BLOCK;
+	*foreign = sud_foreign_call(SUD_NR_CLOSE, -1, 0, 0, 0, 0, 0);
+	sud_selector = SUD_ALLOW;
+}
+
+TEST_F(args, A4_0_0_exempts_nothing)
+{
+	long native, foreign;
+
+	SUD_REQUIRE();
+	ASSERT_EQ(0, sud_arm(SUD_EXCL, 0, 0, &sud_selector));
+	two_calls(&native, &foreign);
+	EXPECT_EQ(SUD_NR_CLOSE, native);
+	EXPECT_EQ(SUD_NR_CLOSE, foreign);
+	EXPECT_EQ(2, sud_count);
+}
+
+TEST_F(args, A4_0_max_exempts_all)
+{
+	long native, foreign;
+
+	SUD_REQUIRE();
+	ASSERT_EQ(0, sud_arm(SUD_EXCL, 0, ~0UL, &sud_selector));
+	two_calls(&native, &foreign);
+	EXPECT_EQ(-1, native);
+	EXPECT_EQ(-EBADF, foreign);
+	EXPECT_EQ(0, sud_count);
+}
+
+FIXTURE(bad_inclusive) {};
+FIXTURE_VARIANT(bad_inclusive) { unsigned long offset, length; };
+FIXTURE_SETUP(bad_inclusive) { ASSERT_TRUE(sud_setup()); }
+FIXTURE_TEARDOWN(bad_inclusive) {}
+
+FIXTURE_VARIANT_ADD(bad_inclusive, empty_0_0) { 0, 0 };
+FIXTURE_VARIANT_ADD(bad_inclusive, length_0) { 1, 0 };
+FIXTURE_VARIANT_ADD(bad_inclusive, length_0_foreign) { SUD_FOREIGN, 0 };
+FIXTURE_VARIANT_ADD(bad_inclusive, length_0_top) { ~0UL, 0 };
+FIXTURE_VARIANT_ADD(bad_inclusive, sum_0_short) { ~0UL, 1 };
+FIXTURE_VARIANT_ADD(bad_inclusive, sum_0_long) { 1, ~0UL };
+FIXTURE_VARIANT_ADD(bad_inclusive, sum_0_foreign) { SUD_FOREIGN, -SUD_FOREIGN };
+FIXTURE_VARIANT_ADD(bad_inclusive, sum_0_halves) { KERNEL_HALF, KERNEL_HALF };
+FIXTURE_VARIANT_ADD(bad_inclusive, wrap_to_1) { ~0UL, 2 };
+FIXTURE_VARIANT_ADD(bad_inclusive, wrap_below_offset) { 2, ~0UL };
+FIXTURE_VARIANT_ADD(bad_inclusive, wrap_both_max) { ~0UL, ~0UL };
+
+TEST_F(bad_inclusive, A5_EINVAL)
+{
+	SUD_REQUIRE_INCLUSIVE();
+	EXPECT_EQ(-EINVAL, sud_arm(SUD_INCL, variant->offset, variant->length,
+				   &sud_selector));
+	EXPECT_EQ(-EINVAL, sud_arm(SUD_INCL, variant->offset, variant->length,
+				   NULL));
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+}
+
+FIXTURE(good_inclusive) {};
+FIXTURE_VARIANT(good_inclusive) { unsigned long offset, length; };
+FIXTURE_SETUP(good_inclusive) { ASSERT_TRUE(sud_setup()); }
+FIXTURE_TEARDOWN(good_inclusive) {}
+
+FIXTURE_VARIANT_ADD(good_inclusive, from_0_length_1) { 0, 1 };
+FIXTURE_VARIANT_ADD(good_inclusive, from_0_length_some) { 0, SUD_NATIVE };
+FIXTURE_VARIANT_ADD(good_inclusive, from_0_length_half) { 0, KERNEL_HALF };
+FIXTURE_VARIANT_ADD(good_inclusive, from_0_length_max) { 0, ~0UL };
+FIXTURE_VARIANT_ADD(good_inclusive, shortest) { 1, 1 };
+FIXTURE_VARIANT_ADD(good_inclusive, longest) { 1, ~0UL - 1 };
+FIXTURE_VARIANT_ADD(good_inclusive, highest) { ~0UL - 1, 1 };
+
+TEST_F(good_inclusive, A5_accepted)
+{
+	SUD_REQUIRE_INCLUSIVE();
+	EXPECT_EQ(0, sud_arm(SUD_INCL, variant->offset, variant->length,
+			     &sud_selector));
+	EXPECT_EQ(0, sud_off());
+}
+
+/* A6: the selector's address. */
+FIXTURE(kernel_selector) {};
+FIXTURE_VARIANT(kernel_selector) { unsigned long selector; };
+FIXTURE_SETUP(kernel_selector) { ASSERT_TRUE(sud_setup()); }
+FIXTURE_TEARDOWN(kernel_selector) {}
+
+#if __SIZEOF_LONG__ == 8
+FIXTURE_VARIANT_ADD(kernel_selector, half) { KERNEL_HALF };
+FIXTURE_VARIANT_ADD(kernel_selector, direct_map) { 0xffff888000000000UL };
+#endif
+FIXTURE_VARIANT_ADD(kernel_selector, text) { KERNEL_TEXT };
+FIXTURE_VARIANT_ADD(kernel_selector, top_page) { -4096UL };
+FIXTURE_VARIANT_ADD(kernel_selector, top_byte) { KERNEL_TOP };
+
+TEST_F(kernel_selector, A6_EFAULT)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(-EFAULT, sud_prctl(SUD_EXCL, 0, 0, variant->selector));
+	EXPECT_EQ(-EFAULT, sud_prctl(SUD_EXCL, 0, ~0UL, variant->selector));
+	EXPECT_EQ(-EFAULT, sud_prctl(SUD_EXCL, SUD_NATIVE_OFFSET,
+				     SUD_NATIVE_LENGTH, variant->selector));
+	EXPECT_EQ(0, sud_probe());
+}
+
+TEST_F(kernel_selector, A6_EFAULT_inclusive)
+{
+	SUD_REQUIRE_INCLUSIVE();
+	EXPECT_EQ(-EFAULT, sud_prctl(SUD_INCL, 0, 1, variant->selector));
+	EXPECT_EQ(-EFAULT, sud_prctl(SUD_INCL, SUD_FOREIGN, 4096,
+				     variant->selector));
+	EXPECT_EQ(0, sud_probe());
+}
+
+/* OFF takes no selector at all, so that its address is never looked at. */
+TEST_F(kernel_selector, A6_off_is_EINVAL)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 0, 0, variant->selector));
+}
+
+/* Nothing is read when arming: all calls made here are exempt. */
+TEST_F(args, A6_unmapped_accepted)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	char *p;
+
+	SUD_REQUIRE();
+	p = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, munmap(p, page));
+	EXPECT_EQ(0, sud_arm_native(p));
+	EXPECT_EQ(0, sud_arm_native(p + page - 1));
+	EXPECT_EQ(0, sud_arm_native((void *)1));
+	EXPECT_EQ(0, sud_off());
+}
+
+TEST_F(args, A6_prot_none_accepted)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	char *p;
+
+	SUD_REQUIRE();
+	p = mmap(NULL, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(0, sud_arm_native(p));
+	EXPECT_EQ(0, sud_arm_native(p + page - 1));
+	EXPECT_EQ(0, sud_off());
+
+	if (sud_has_inclusive()) {
+		EXPECT_EQ(0, sud_arm(SUD_INCL, SUD_FOREIGN, page, p));
+		EXPECT_EQ(0, sud_off());
+	}
+}
+
+/* Neither is the byte's value looked at. */
+TEST_F(args, A6_any_value_accepted)
+{
+	SUD_REQUIRE();
+	sud_selector = 77;
+	EXPECT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_EQ(0, sud_off());
+}
+
+TEST_F(args, A7_op_before_selector)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(-EINVAL, sud_prctl(3, 0, 0, KERNEL_TOP));
+	EXPECT_EQ(-EINVAL, sud_prctl(3, 0, ~0UL, KERNEL_HALF));
+	EXPECT_EQ(-EINVAL, sud_prctl(~0UL, 1, 1, KERNEL_TEXT));
+	EXPECT_EQ(-EINVAL, sud_prctl(3, 1, 0, KERNEL_TOP));
+}
+
+TEST_F(args, A7_off_range_before_selector)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 1, 0, KERNEL_TOP));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 0, 1, KERNEL_TOP));
+}
+
+TEST_F(args, A7_range_before_selector)
+{
+	SUD_REQUIRE();
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_EXCL, 1, 0, KERNEL_TOP));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_EXCL, ~0UL, 1, KERNEL_HALF));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_EXCL, 2, ~0UL, KERNEL_TEXT));
+}
+
+TEST_F(args, A7_range_before_selector_inclusive)
+{
+	SUD_REQUIRE_INCLUSIVE();
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_INCL, 0, 0, KERNEL_TOP));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_INCL, 1, 0, KERNEL_TOP));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_INCL, ~0UL, 1, KERNEL_HALF));
+	EXPECT_EQ(-EINVAL, sud_prctl(SUD_INCL, 2, ~0UL, KERNEL_TEXT));
+}
+
+/*
+ * A8: calls that fail. Each offers something that would show if it were kept:
+ * a range that exempts foreign code, or another selector.
+ */
+struct bad_call {
+	const char *name;
+	unsigned long op, offset, length;
+	const volatile void *selector;
+	int error;
+};
+
+static const struct bad_call bad_calls[] = {
+	{ "unknown op", 3, 0, ~0UL, &other_selector, EINVAL },
+	{ "op -1", ~0UL, 0, 0, NULL, EINVAL },
+	{ "OFF with offset", SUD_OFF, 1, 0, NULL, EINVAL },
+	{ "OFF with length", SUD_OFF, 0, 1, NULL, EINVAL },
+	{ "OFF with selector", SUD_OFF, 0, 0, &other_selector, EINVAL },
+	{ "EXCLUSIVE, length 0", SUD_EXCL, 1, 0, &other_selector, EINVAL },
+	{ "EXCLUSIVE, sum 0", SUD_EXCL, 1, ~0UL, &other_selector, EINVAL },
+	{ "EXCLUSIVE, wrap", SUD_EXCL, SUD_FOREIGN, ~0UL, &other_selector,
+	  EINVAL },
+	{ "EXCLUSIVE, kernel selector", SUD_EXCL, 0, ~0UL, (void *)KERNEL_TOP,
+	  EFAULT },
+	{ "INCLUSIVE, empty", SUD_INCL, 0, 0, &other_selector, EINVAL },
+	{ "INCLUSIVE, wrap", SUD_INCL, 2, ~0UL, &other_selector, EINVAL },
+	{ "INCLUSIVE, kernel selector", SUD_INCL, SUD_NATIVE, 1,
+	  (void *)KERNEL_TOP, EFAULT },
+};
+
+/* The bad call's result, also where INCLUSIVE is not known. */
+static int bad_error(const struct bad_call *call, bool has_inclusive)
+{
+	return call->op == SUD_INCL && !has_inclusive ? EINVAL : call->error;
+}
+
+static void check_A8(struct __test_metadata *_metadata, unsigned long op,
+		     unsigned long offset, unsigned long length,
+		     bool has_inclusive)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bad_calls); i++) {
+		const struct bad_call *call = &bad_calls[i];
+
+		sud_reset();
+		ASSERT_EQ(0, sud_arm(op, offset, length, &sud_selector));
+		EXPECT_EQ(-bad_error(call, has_inclusive),
+			  sud_arm(call->op, call->offset, call->length,
+				  call->selector)) {
+			TH_LOG("%s", call->name);
+		}
+
+		/* Ours alone decides, both ways. */
+		other_selector = SUD_ALLOW;
+		EXPECT_EQ(1, probe_blocked(&sud_selector)) {
+			TH_LOG("%s: the earlier one is lost", call->name);
+		}
+		other_selector = SUD_BLOCK;
+		EXPECT_EQ(0, sud_probe()) {
+			TH_LOG("%s: the selector has changed", call->name);
+		}
+		EXPECT_EQ(0, sud_off());
+	}
+}
+
+TEST_F(args, A8_failing_call_keeps_exclusive)
+{
+	SUD_REQUIRE();
+	check_A8(_metadata, SUD_EXCL, SUD_NATIVE_OFFSET, SUD_NATIVE_LENGTH,
+		 sud_has_inclusive());
+}
+
+TEST_F(args, A8_failing_call_keeps_inclusive)
+{
+	SUD_REQUIRE_INCLUSIVE();
+	check_A8(_metadata, SUD_INCL, sud_foreign_ip(), 1, true);
+}
+
+TEST_F(args, A8_failing_call_keeps_null_selector)
+{
+	unsigned int i;
+
+	SUD_REQUIRE();
+	ASSERT_EQ(0, sud_arm_native(NULL));
+	for (i = 0; i < ARRAY_SIZE(bad_calls); i++) {
+		const struct bad_call *call = &bad_calls[i];
+
+		EXPECT_GT(0, sud_arm(call->op, call->offset, call->length,
+				     call->selector));
+		other_selector = SUD_ALLOW;
+		EXPECT_EQ(1, sud_probe()) {
+			TH_LOG("%s", call->name);
+		}
+	}
+}
+
+TEST_F(args, A8_failing_call_keeps_off)
+{
+	unsigned int i;
+
+	SUD_REQUIRE();
+	for (i = 0; i < ARRAY_SIZE(bad_calls); i++) {
+		const struct bad_call *call = &bad_calls[i];
+
+		EXPECT_GT(0, sud_arm(call->op, call->offset, call->length,
+				     call->selector));
+		EXPECT_EQ(0, probe_blocked(&other_selector)) {
+			TH_LOG("%s", call->name);
+		}
+	}
+}
+
+TEST_F(args, A9_replaces_selector)
+{
+	SUD_REQUIRE();
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	ASSERT_EQ(0, sud_arm_native(&other_selector));
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+	EXPECT_EQ(1, probe_blocked(&other_selector));
+
+	ASSERT_EQ(0, sud_arm_native(NULL));
+	EXPECT_EQ(1, sud_probe());
+
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_EQ(0, sud_probe());
+	EXPECT_EQ(1, probe_blocked(&sud_selector));
+}
+
+TEST_F(args, A9_replaces_range)
+{
+	SUD_REQUIRE();
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_EQ(1, probe_blocked(&sud_selector));
+	ASSERT_EQ(0, sud_arm(SUD_EXCL, 0, ~0UL, &sud_selector));
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+	/* Only the offset differs, then only the length. */
+	ASSERT_EQ(0, sud_arm(SUD_EXCL, SUD_FOREIGN, SUD_NATIVE_LENGTH,
+			     &sud_selector));
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_EQ(1, probe_blocked(&sud_selector));
+}
+
+TEST_F(args, A9_replaces_mode)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+
+	SUD_REQUIRE_INCLUSIVE();
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_EQ(1, probe_blocked(&sud_selector));
+	/* The same range the other way round leaves foreign code exempt. */
+	ASSERT_EQ(0, sud_arm(SUD_INCL, SUD_NATIVE_OFFSET, SUD_NATIVE_LENGTH,
+			     &sud_selector));
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+	ASSERT_EQ(0, sud_arm(SUD_INCL, SUD_FOREIGN, page, &sud_selector));
+	EXPECT_EQ(1, probe_blocked(&sud_selector));
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_EQ(1, probe_blocked(&sud_selector));
+}
+
+/* Armed by a call that the new configuration would dispatch. */
+TEST_F(args, A9_own_return_is_normal)
+{
+	long arm, first;
+
+	SUD_REQUIRE();
+	sud_selector = SUD_BLOCK;
+	arm = sud_foreign_call(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH,
+			       SUD_EXCL, SUD_NATIVE_OFFSET, SUD_NATIVE_LENGTH,
+			       (long)&sud_selector, 0);
+	EXPECT_EQ(0, arm);
+	EXPECT_EQ(0, sud_count);
+
+	first = sud_foreign_call(SUD_NR_CLOSE, -1, 0, 0, 0, 0, 0);
+	EXPECT_EQ(SUD_NR_CLOSE, first);
+	EXPECT_EQ(1, sud_count);
+}
+
+TEST_F(args, A9_own_return_is_normal_nothing_exempt)
+{
+	long arm, first;
+	unsigned int seen;
+
+	SUD_REQUIRE();
+	sud_unblock = &sud_selector;
+	sud_selector = SUD_BLOCK;
+	arm = sud_arm(SUD_EXCL, 0, 0, &sud_selector);
+	seen = sud_count;
+	/* The next call already is not. */
+	first = syscall(SUD_NR_CLOSE, -1);
+	sud_selector = SUD_ALLOW;
+
+	EXPECT_EQ(0, arm);
+	EXPECT_EQ(0, seen);
+	EXPECT_EQ(SUD_NR_CLOSE, first);
+	EXPECT_EQ(1, sud_count);
+}
+
+/* The return is normal for failing calls as well. */
+TEST_F(args, A9_failure_from_foreign_code)
+{
+	SUD_REQUIRE();
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_EQ(-EINVAL,
+		  sud_foreign_call(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH,
+				   SUD_OFF, 1, 0, 0, 0));
+	EXPECT_EQ(1, probe_blocked(&sud_selector));
+}
+
+TEST_F(args, A9_off_from_foreign_code)
+{
+	long off;
+
+	SUD_REQUIRE();
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	off = sud_foreign_call(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH,
+			       SUD_OFF, 0, 0, 0, 0);
+	EXPECT_EQ(0, off);
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+}
+
+/* A10: who may. */
+static bool has_capabilities(void)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = {};
+
+	return syscall(SYS_capget, &header, data) ||
+	       data[0].effective || data[1].effective ||
+	       data[0].permitted || data[1].permitted;
+}
+
+static void check_A10(struct __test_metadata *_metadata)
+{
+	/* Whoever runs the test without privilege is nobody already. */
+	if (geteuid() == 0) {
+		ASSERT_EQ(0, setgroups(0, NULL));
+		ASSERT_EQ(0, setresgid(NOBODY, NOBODY, NOBODY));
+		ASSERT_EQ(0, setresuid(NOBODY, NOBODY, NOBODY));
+	}
+	ASSERT_FALSE(has_capabilities());
+
+	EXPECT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_EQ(1, probe_blocked(&sud_selector));
+	EXPECT_EQ(0, sud_probe());
+	EXPECT_EQ(0, sud_off());
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+}
+
+TEST_F(args, A10_nobody)
+{
+	SUD_REQUIRE();
+	check_A10(_metadata);
+}
+
+TEST_F(args, A10_nobody_no_new_privs)
+{
+	SUD_REQUIRE();
+	ASSERT_EQ(0, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	check_A10(_metadata);
+}
+
+/* Refuse this prctl, and only this, with EPERM. */
+static int seccomp_veto(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+			 PR_SET_SYSCALL_USER_DISPATCH, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = {
+		.len = ARRAY_SIZE(filter),
+		.filter = filter,
+	};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -1;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0);
+}
+
+TEST_F(args, A10_seccomp_veto)
+{
+	SUD_REQUIRE();
+	ASSERT_EQ(0, seccomp_veto());
+	EXPECT_EQ(-EPERM, sud_arm_native(&sud_selector));
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+	EXPECT_EQ(-EPERM, sud_arm(SUD_INCL, SUD_FOREIGN, 4096, &sud_selector));
+	EXPECT_EQ(0, probe_blocked(&sud_selector));
+	EXPECT_EQ(-EPERM, sud_off());
+	/* Vetoed before the arguments are looked at. */
+	EXPECT_EQ(-EPERM, sud_prctl(3, 0, 0, KERNEL_TOP));
+}
+
+TEST_F(args, A10_seccomp_veto_keeps_armed)
+{
+	SUD_REQUIRE();
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	ASSERT_EQ(0, seccomp_veto());
+	EXPECT_EQ(-EPERM, sud_off());
+	EXPECT_EQ(-EPERM, sud_arm_native(&other_selector));
+	EXPECT_EQ(1, probe_blocked(&sud_selector));
+	EXPECT_EQ(0, probe_blocked(&other_selector));
+}
+
+/*
+ * A kernel without the feature. These two run on every kernel: whether the
+ * feature is there decides which way round the assertions stand.
+ */
+TEST(A12_all_or_nothing)
+{
+	bool available = sud_available();
+	long expected = available ? 0 : -EINVAL;
+
+	EXPECT_EQ(expected, sud_off());
+	EXPECT_EQ(expected, sud_arm_native(&sud_selector));
+	EXPECT_EQ(expected, sud_off());
+	EXPECT_EQ(expected, sud_arm_native(NULL));
+	EXPECT_EQ(expected, sud_off());
+	EXPECT_EQ(available ? -EFAULT : -EINVAL,
+		  sud_prctl(SUD_EXCL, 0, 0, KERNEL_TOP));
+
+	/* Unknown operations fail alike. */
+	EXPECT_EQ(-EINVAL, sud_prctl(3, 0, 0, 0));
+	EXPECT_EQ(-EINVAL, sud_prctl(~0UL, 0, 0, 0));
+
+	/* Where arming fails nothing is dispatched. */
+	ASSERT_TRUE(sud_setup());
+	sud_arm_native(&sud_selector);
+	EXPECT_EQ(available, probe_blocked(&sud_selector));
+}
+
+/*
+ * Count the kernel's symbols that bear the feature's name.
+ *
+ * Return: how many, or -1 if the kernel lists no symbols.
+ */
+static int feature_symbols(void)
+{
+	unsigned long total = 0;
+	char line[512];
+	int found = 0;
+	FILE *f;
+
+	f = fopen("/proc/kallsyms", "r");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		total++;
+		if (strstr(line, "syscall_user_dispatch"))
+			found++;
+	}
+	fclose(f);
+	return total ? found : -1;
+}
+
+TEST(K1_code_iff_feature)
+{
+	bool available = sud_available();
+	int found = feature_symbols();
+
+	/* Without a symbol table A12_all_or_nothing has said all there is. */
+	if (found < 0)
+		return;
+	EXPECT_EQ(available, found > 0) {
+		TH_LOG("the prctl %s, and the kernel has %d symbols of that name",
+		       available ? "works" : "fails", found);
+	}
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Selectors that end the process: rules F1 to F4.
+ */
+#define _GNU_SOURCE
+#include <elf.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/procfs.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+
+#include "sud_core.h"
+
+#include "../kselftest_harness.h"
+
+/* What the doomed process tells; it lives in shared memory. */
+struct shared {
+	volatile int started;
+	/* the call came back: it ran, or was dispatched */
+	volatile int returned;
+	/* a handler of SIGSYS or SIGSEGV ran */
+	volatile int handled;
+	/* a process that shares the memory of the doomed one */
+	volatile pid_t sharer;
+};
+
+static struct shared *shared;
+static size_t page;
+
+enum selector {
+	SEL_BYTE_2, SEL_BYTE_3, SEL_BYTE_7F, SEL_BYTE_80, SEL_BYTE_FF,
+	SEL_UNMAPPED, SEL_PROT_NONE, SEL_PAST_EOF, SEL_PKEY,
+};
+
+/* How the doomed process has set up both signals. */
+enum state { STATE_DEFAULT, STATE_HANDLED, STATE_BLOCKED, STATE_IGNORED };
+
+static void *map(int prot)
+{
+	return mmap(NULL, page, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* A protection key, or -1 where there are none. */
+static int pkey(void)
+{
+	return syscall(SYS_pkey_alloc, 0UL, 1UL /* PKEY_DISABLE_ACCESS */);
+}
+
+/* A selector of that kind; NULL if it cannot be had. */
+static volatile uint8_t *make_selector(enum selector kind)
+{
+	static const uint8_t bytes[] = { 2, 3, 0x7f, 0x80, 0xff };
+	uint8_t *p;
+	int fd, key;
+
+	switch (kind) {
+	case SEL_UNMAPPED:
+		p = map(PROT_READ);
+		if (p == MAP_FAILED || munmap(p, page))
+			return NULL;
+		return p;
+	case SEL_PROT_NONE:
+		p = map(PROT_NONE);
+		return p == MAP_FAILED ? NULL : p;
+	case SEL_PAST_EOF:
+		fd = syscall(SYS_memfd_create, "selector", 0);
+		if (fd < 0 || ftruncate(fd, page))
+			return NULL;
+		p = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, fd, 0);
+		return p == MAP_FAILED ? NULL : p + page;
+	case SEL_PKEY:
+		p = map(PROT_READ | PROT_WRITE);
+		key = pkey();
+		if (p == MAP_FAILED || key < 0)
+			return NULL;
+		*p = SUD_ALLOW;
+		if (syscall(SYS_pkey_mprotect, p, page, PROT_READ | PROT_WRITE,
+			    key))
+			return NULL;
+		return p;
+	default:
+		p = map(PROT_READ | PROT_WRITE);
+		if (p == MAP_FAILED)
+			return NULL;
+		*p = bytes[kind];
+		return p;
+	}
+}
+
+static int expected_signal(enum selector kind)
+{
+	return kind < SEL_UNMAPPED ? SIGSYS : SIGSEGV;
+}
+
+static void handler(int sig, siginfo_t *info, void *context)
+{
+	shared->handled = 1;
+}
+
+static bool set_state(enum state state)
+{
+	static const int signals[] = { SIGSYS, SIGSEGV };
+	struct sigaction act = { };
+	sigset_t set;
+	int i;
+
+	act.sa_flags = SA_SIGINFO | SA_NODEFER;
+	act.sa_sigaction = handler;
+	if (state == STATE_DEFAULT || state == STATE_IGNORED) {
+		act.sa_flags = 0;
+		act.sa_handler = state == STATE_DEFAULT ? SIG_DFL : SIG_IGN;
+	}
+	sigemptyset(&set);
+	for (i = 0; i < 2; i++) {
+		sigaddset(&set, signals[i]);
+		if (sigaction(signals[i], &act, NULL))
+			return false;
+	}
+	return state != STATE_BLOCKED ||
+	       !pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+struct doom {
+	enum selector kind;
+	enum state state;
+};
+
+/* The number of the call that meets the bad selector. */
+#define FATAL_NR 12345
+
+static int doomed(void *arg)
+{
+	struct doom *doom = arg;
+	volatile uint8_t *selector = make_selector(doom->kind);
+
+	if (!selector || !set_state(doom->state))
+		return 2;
+	if (sud_arm_native(selector))
+		return 3;
+	/* Exempt calls do not look at it. */
+	if (getpid() <= 0)
+		return 4;
+	shared->started = 1;
+	sud_foreign_call(FATAL_NR, 1, 2, 3, 4, 5, 6);
+	shared->returned = 1;
+	return 5;
+}
+
+static bool setup(void)
+{
+	page = sysconf(_SC_PAGESIZE);
+	shared = mmap(NULL, page, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return shared != MAP_FAILED && sud_setup();
+}
+
+/* ---- F1, F2: which signal ---- */
+
+FIXTURE(bad)
+{
+	struct doom doom;
+	int sig;
+};
+
+FIXTURE_VARIANT(bad)
+{
+	enum selector kind;
+};
+
+FIXTURE_VARIANT_ADD(bad, F1_byte_2) { .kind = SEL_BYTE_2 };
+FIXTURE_VARIANT_ADD(bad, F1_byte_3) { .kind = SEL_BYTE_3 };
+FIXTURE_VARIANT_ADD(bad, F1_byte_0x7f) { .kind = SEL_BYTE_7F };
+FIXTURE_VARIANT_ADD(bad, F1_byte_0x80) { .kind = SEL_BYTE_80 };
+FIXTURE_VARIANT_ADD(bad, F1_byte_0xff) { .kind = SEL_BYTE_FF };
+FIXTURE_VARIANT_ADD(bad, F2_unmapped) { .kind = SEL_UNMAPPED };
+FIXTURE_VARIANT_ADD(bad, F2_prot_none) { .kind = SEL_PROT_NONE };
+FIXTURE_VARIANT_ADD(bad, F2_past_end_of_file) { .kind = SEL_PAST_EOF };
+FIXTURE_VARIANT_ADD(bad, F2_protection_key) { .kind = SEL_PKEY };
+
+FIXTURE_SETUP(bad)
+{
+	SUD_REQUIRE_SETUP();
+	ASSERT_TRUE(setup());
+	if (variant->kind == SEL_PKEY && pkey() < 0)
+		SUD_SKIP_SETUP("no protection keys on this processor");
+	ASSERT_EQ(0, sud_core_limit(false));
+	self->doom.kind = variant->kind;
+	self->sig = expected_signal(variant->kind);
+}
+
+FIXTURE_TEARDOWN(bad)
+{
+}
+
+static void check_doom(struct __test_metadata *_metadata, int status, int sig)
+{
+	EXPECT_TRUE(sud_killed(status, sig)) {
+		TH_LOG("status %#x instead of signal %d", status, sig);
+	}
+	EXPECT_EQ(1, shared->started);
+	EXPECT_EQ(0, shared->returned);
+	EXPECT_EQ(0, shared->handled);
+}
+
+TEST_F(bad, F1_F2_ends_process)
+{
+	int status = sud_run_child(doomed, &self->doom);
+
+	check_doom(_metadata, status, self->sig);
+	EXPECT_FALSE(WCOREDUMP(status));
+}
+
+/* ---- F3: uncatchable, whatever the state of the signals ---- */
+
+TEST_F(bad, F3_with_handler)
+{
+	self->doom.state = STATE_HANDLED;
+	check_doom(_metadata, sud_run_child(doomed, &self->doom), self->sig);
+}
+
+TEST_F(bad, F3_blocked)
+{
+	self->doom.state = STATE_BLOCKED;
+	check_doom(_metadata, sud_run_child(doomed, &self->doom), self->sig);
+}
+
+TEST_F(bad, F3_ignored)
+{
+	self->doom.state = STATE_IGNORED;
+	check_doom(_metadata, sud_run_child(doomed, &self->doom), self->sig);
+}
+
+static void *sleeping_thread(void *arg)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void *spinning_thread(void *arg)
+{
+	for (;;)
+		__asm__ volatile("" ::: "memory");
+	return NULL;
+}
+
+static void *doomed_thread(void *arg)
+{
+	_exit(doomed(arg));
+	return NULL;
+}
+
+/* The leader and another thread sleep, a third one runs. */
+static int doomed_nonleader(void *arg)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, sleeping_thread, NULL) ||
+	    pthread_create(&thread, NULL, spinning_thread, NULL) ||
+	    pthread_create(&thread, NULL, doomed_thread, arg))
+		return 90;
+	sleeping_thread(NULL);
+	return 91;
+}
+
+TEST_F(bad, F3_from_other_thread)
+{
+	enum state state;
+
+	for (state = STATE_DEFAULT; state <= STATE_IGNORED; state++) {
+		memset(shared, 0, sizeof(*shared));
+		self->doom.state = state;
+		check_doom(_metadata, sud_run_child(doomed_nonleader,
+						    &self->doom), self->sig);
+	}
+}
+
+static void *doomed_nonleader_thread(void *arg)
+{
+	_exit(doomed_nonleader(arg));
+	return NULL;
+}
+
+/* The leader is gone already. */
+static int doomed_after_leader(void *arg)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, doomed_nonleader_thread, arg))
+		return 90;
+	syscall(SYS_exit, 92);
+	return 91;
+}
+
+TEST_F(bad, F3_from_other_thread_after_leader)
+{
+	self->doom.state = STATE_HANDLED;
+	check_doom(_metadata, sud_run_child(doomed_after_leader, &self->doom),
+		   self->sig);
+}
+
+static int (*init_fn)(void *arg);
+
+/* The exit status is the signal. */
+static int make_init(void *arg)
+{
+	int status;
+
+	if (unshare(CLONE_NEWPID))
+		return 77;
+	status = sud_run_child(init_fn, arg);
+	return status != -1 && WIFSIGNALED(status) ? WTERMSIG(status) : 78;
+}
+
+TEST_F(bad, F3_init_of_pid_namespace)
+{
+	static int (*const fns[])(void *arg) = { doomed, doomed_nonleader };
+	enum state state;
+	int status, i;
+
+	for (i = 0; i < 2; i++) {
+		init_fn = fns[i];
+		for (state = STATE_DEFAULT; state <= STATE_IGNORED; state++) {
+			memset(shared, 0, sizeof(*shared));
+			self->doom.state = state;
+			status = sud_run_child(make_init, &self->doom);
+			if (sud_exited(status, 77))
+				SKIP(return, "no new pid namespace");
+			EXPECT_TRUE(sud_exited(status, self->sig)) {
+				TH_LOG("status %#x", status);
+			}
+			EXPECT_EQ(1, shared->started);
+			EXPECT_EQ(0, shared->returned);
+			EXPECT_EQ(0, shared->handled);
+		}
+	}
+}
+
+static int doomed_traced(void *arg)
+{
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+		return 90;
+	raise(SIGSTOP);
+	return doomed(arg);
+}
+
+/*
+ * A tracer cannot save it by dropping signals, and is told of the exit, with
+ * the status. (Whether it sees the signal on the way is not part of the rule.)
+ */
+TEST_F(bad, F3_F4_traced)
+{
+	long flags = PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL;
+	int status, event, exits = 0, stops = 0;
+	unsigned long message = 0;
+	pid_t pid;
+
+	self->doom.state = STATE_HANDLED;
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (pid == 0)
+		_exit(doomed_traced(&self->doom));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, pid, NULL, flags));
+	do {
+		ASSERT_GT(10, stops++);
+		ASSERT_EQ(0, ptrace(PTRACE_CONT, pid, NULL, NULL));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		if (!WIFSTOPPED(status))
+			break;
+		event = status >> 16;
+		if (event == PTRACE_EVENT_EXIT) {
+			exits++;
+			ASSERT_EQ(0, ptrace(PTRACE_GETEVENTMSG, pid, NULL,
+					    &message));
+		}
+	} while (1);
+	check_doom(_metadata, status, self->sig);
+	EXPECT_EQ(1, exits);
+	EXPECT_EQ(self->sig, message & 0x7f);
+}
+
+/* ---- F4: the core ---- */
+
+struct core {
+	bool found;
+	struct elf_prstatus prstatus;
+	siginfo_t info;
+	unsigned int threads;
+};
+
+/* Read the notes of a core file: the first thread's is the one that dumped. */
+static void read_core(const char *name, struct core *core)
+{
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	Elf64_Ehdr ehdr;
+	Elf64_Phdr phdr;
+	Elf64_Nhdr nhdr;
+	off_t at, end;
+	int i;
+
+	if (fd < 0)
+		return;
+	if (pread(fd, &ehdr, sizeof(ehdr), 0) != sizeof(ehdr))
+		goto out;
+	for (i = 0; i < ehdr.e_phnum; i++) {
+		if (pread(fd, &phdr, sizeof(phdr), ehdr.e_phoff +
+			  i * sizeof(phdr)) != sizeof(phdr))
+			goto out;
+		if (phdr.p_type != PT_NOTE)
+			continue;
+		end = phdr.p_offset + phdr.p_filesz;
+		for (at = phdr.p_offset; at < end;
+		     at += ((nhdr.n_namesz + 3) & ~3) +
+			   ((nhdr.n_descsz + 3) & ~3)) {
+			if (pread(fd, &nhdr, sizeof(nhdr), at) != sizeof(nhdr))
+				goto out;
+			at += sizeof(nhdr);
+			if (nhdr.n_type == NT_PRSTATUS && !core->threads++)
+				core->found = pread(fd, &core->prstatus,
+						    sizeof(core->prstatus),
+						    at + ((nhdr.n_namesz + 3) &
+							  ~3)) ==
+					      sizeof(core->prstatus);
+			if (nhdr.n_type == NT_SIGINFO &&
+			    pread(fd, &core->info, sizeof(core->info),
+				  at + ((nhdr.n_namesz + 3) & ~3)) < 0)
+				goto out;
+		}
+	}
+out:
+	close(fd);
+}
+
+FIXTURE(core)
+{
+	struct sud_core core;
+	struct doom doom;
+	int sig;
+};
+
+FIXTURE_VARIANT(core)
+{
+	enum selector kind;
+};
+
+FIXTURE_VARIANT_ADD(core, byte) { .kind = SEL_BYTE_2 };
+FIXTURE_VARIANT_ADD(core, unmapped) { .kind = SEL_UNMAPPED };
+
+FIXTURE_SETUP(core)
+{
+	SUD_REQUIRE_SETUP();
+	ASSERT_TRUE(setup());
+	ASSERT_EQ(0, sud_core_limit(true));
+	self->doom.kind = variant->kind;
+	self->doom.state = STATE_HANDLED;
+	self->sig = expected_signal(variant->kind);
+}
+
+FIXTURE_TEARDOWN(core)
+{
+}
+
+static void dump(struct __test_metadata *_metadata, struct sud_core *c,
+		 int (*fn)(void *arg), struct doom *doom, int *status,
+		 struct core *core)
+{
+	const char *name;
+	int err;
+
+	memset(core, 0, sizeof(*core));
+	err = sud_core_begin(c);
+	if (err)
+		SKIP(_exit(255), "core_pattern cannot be set: %s",
+		     strerror(-err));
+	*status = sud_run_child(fn, doom);
+	name = sud_core_find(c);
+	if (name)
+		read_core(name, core);
+	sud_core_end(c);
+	ASSERT_NE(NULL, name) {
+		TH_LOG("no core, status %#x", *status);
+	}
+	ASSERT_TRUE(core->found);
+}
+
+static void check_core(struct __test_metadata *_metadata, struct core *core,
+		       int status, int sig)
+{
+	struct user_regs_struct *regs = (void *)&core->prstatus.pr_reg;
+
+	check_doom(_metadata, status, sig);
+	EXPECT_TRUE(WCOREDUMP(status));
+	/* Rolled back: as the program had them at the instruction. */
+	EXPECT_EQ(sud_foreign_ip(), regs->rip);
+	EXPECT_EQ(FATAL_NR, regs->rax);
+	EXPECT_EQ(FATAL_NR, regs->orig_rax);
+	EXPECT_EQ(1, regs->rdi);
+	EXPECT_EQ(2, regs->rsi);
+	EXPECT_EQ(3, regs->rdx);
+	EXPECT_EQ(4, regs->r10);
+	EXPECT_EQ(5, regs->r8);
+	EXPECT_EQ(6, regs->r9);
+	EXPECT_EQ(sig, core->prstatus.pr_cursig);
+	EXPECT_EQ(sig, core->info.si_signo);
+	EXPECT_EQ(SI_KERNEL, core->info.si_code);
+	EXPECT_EQ(0, core->info.si_errno);
+}
+
+TEST_F(core, F4_registers_and_siginfo)
+{
+	struct core core;
+	int status;
+
+	dump(_metadata, &self->core, doomed, &self->doom, &status, &core);
+	check_core(_metadata, &core, status, self->sig);
+	EXPECT_EQ(1, core.threads);
+}
+
+TEST_F(core, F4_from_other_thread)
+{
+	struct core core;
+	int status;
+
+	dump(_metadata, &self->core, doomed_nonleader, &self->doom, &status,
+	     &core);
+	check_core(_metadata, &core, status, self->sig);
+	EXPECT_EQ(4, core.threads);
+}
+
+static int no_core_limit(void *arg)
+{
+	if (sud_core_limit(false))
+		return 89;
+	return doomed(arg);
+}
+
+TEST_F(core, F4_no_core_where_limits_forbid)
+{
+	const char *name;
+	int status, err;
+
+	err = sud_core_begin(&self->core);
+	if (err)
+		SKIP(return, "core_pattern cannot be set: %s", strerror(-err));
+	status = sud_run_child(no_core_limit, &self->doom);
+	name = sud_core_find(&self->core);
+	sud_core_end(&self->core);
+	check_doom(_metadata, status, self->sig);
+	EXPECT_FALSE(WCOREDUMP(status));
+	EXPECT_EQ(NULL, name);
+}
+
+static int sharing_pipe[2];
+
+/* Holds the write end of the pipe for as long as it lives. */
+static int sharing(void *arg)
+{
+	close(sharing_pipe[0]);
+	sleeping_thread(NULL);
+	return 0;
+}
+
+/* A process of its own that shares the memory, and outlives its parent. */
+static int doomed_sharing(void *arg)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+
+	shared->sharer = clone(sharing, stack + sizeof(stack), CLONE_VM, NULL);
+	if (shared->sharer < 0)
+		return 90;
+	return doomed(arg);
+}
+
+TEST_F(core, F4_ends_processes_that_share_memory)
+{
+	struct timeval timeout = { .tv_sec = 10 };
+	struct core core;
+	fd_set readable;
+	int status;
+
+	ASSERT_EQ(0, pipe(sharing_pipe));
+	dump(_metadata, &self->core, doomed_sharing, &self->doom, &status,
+	     &core);
+	check_core(_metadata, &core, status, self->sig);
+	/* End of file on the pipe: nobody holds its other end any more. */
+	close(sharing_pipe[1]);
+	FD_ZERO(&readable);
+	FD_SET(sharing_pipe[0], &readable);
+	EXPECT_EQ(1, select(sharing_pipe[0] + 1, &readable, NULL, NULL,
+			    &timeout)) {
+		TH_LOG("the process that shared the memory is still there");
+		kill(shared->sharer, SIGKILL);
+	}
+}
+
+TEST_HARNESS_MAIN

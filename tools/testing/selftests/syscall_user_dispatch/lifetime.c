@@ -1,0 +1,1270 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Syscall User Dispatch: lifetime of the state (rules L1 to L4).
+ */
+#include "sud.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <linux/io_uring.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+
+#include "../kselftest_harness.h"
+
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ULL
+#endif
+#ifndef SYS_io_uring_setup
+#define SYS_io_uring_setup	425
+#define SYS_io_uring_enter	426
+#define SYS_io_uring_register	427
+#endif
+
+#define NOBODY 65534
+
+/* The argument vector of a program that is given its name alone. */
+#define ARGV(name) ((char *[]){ (char *)(name), NULL })
+
+/* Exit statuses of children: what they found themselves to be. */
+#define IS_OFF		40
+#define IS_ARMED	41
+#define IS_STRANGE	42
+
+/* Of whole 16 bytes, as the ABI wants a stack to be. */
+static long double stack[4096];
+#define STACK_TOP ((char *)stack + sizeof(stack))
+
+/* The verdict of a child, on the selector as the parent left it. */
+static int verdict(void)
+{
+	int ret = sud_probe();
+
+	return ret == 0 ? IS_OFF : ret == 1 ? IS_ARMED : IS_STRANGE;
+}
+
+static int verdict_fn(void *arg)
+{
+	return verdict();
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, __WALL) < 0) {
+		if (errno != EINTR)
+			return -1;
+	}
+	return status;
+}
+
+/*
+ * Each test arms itself, leaves the selector at BLOCK, and lets somebody else
+ * come into being. The newcomer is to be off; teardown sees to it that the
+ * creator is as it was, both ways.
+ */
+FIXTURE(creator) {
+	bool armed;
+};
+
+FIXTURE_SETUP(creator)
+{
+	ASSERT_TRUE(sud_setup());
+	if (!sud_available())
+		return;
+	self->armed = sud_arm_native(&sud_selector) == 0;
+	ASSERT_TRUE(self->armed);
+	sud_selector = SUD_BLOCK;
+	ASSERT_EQ(1, sud_probe());
+}
+
+FIXTURE_TEARDOWN(creator)
+{
+	if (!self->armed)
+		return;
+	sud_hook = NULL;
+	sud_selector = SUD_BLOCK;
+	EXPECT_EQ(1, sud_probe());
+	sud_selector = SUD_ALLOW;
+	EXPECT_EQ(0, sud_probe());
+}
+
+/* As SUD_REQUIRE(), which would disarm. */
+#define REQUIRE_ARMED() do {						\
+	if (!self->armed)						\
+		SKIP(return, "no syscall user dispatch in this kernel"); \
+} while (0)
+
+#define EXPECT_OFF(status_) do {					\
+	int status__ = (status_);					\
+									\
+	EXPECT_TRUE(sud_exited(status__, IS_OFF)) {			\
+		TH_LOG("wait status %#x: %s", status__,			\
+		       sud_exited(status__, IS_ARMED) ? "armed" :	\
+		       sud_exited(status__, IS_STRANGE) ?		\
+		       "neither off nor armed" : "trouble");		\
+	}								\
+} while (0)
+
+/* L1: the ways to make a process. */
+TEST_F(creator, L1_fork)
+{
+	REQUIRE_ARMED();
+	EXPECT_OFF(sud_run_child(verdict_fn, NULL));
+}
+
+TEST_F(creator, L1_vfork)
+{
+	pid_t pid;
+
+	REQUIRE_ARMED();
+	pid = vfork();
+	if (pid == 0)
+		_exit(verdict());
+	ASSERT_LT(0, pid);
+	EXPECT_OFF(wait_for(pid));
+}
+
+static int fork_again(void *arg)
+{
+	int status = sud_run_child(verdict_fn, NULL);
+
+	return sud_exited(status, IS_OFF) ? verdict() : 1;
+}
+
+TEST_F(creator, L1_fork_of_fork)
+{
+	REQUIRE_ARMED();
+	EXPECT_OFF(sud_run_child(fork_again, NULL));
+}
+
+/* A child's own state is its own. */
+static int arm_differently(void *arg)
+{
+	static volatile uint8_t selector;
+
+	if (sud_arm_native(&selector))
+		return 1;
+	selector = SUD_ALLOW;
+	if (sud_probe() != 0)
+		return 2;
+	selector = SUD_BLOCK;
+	if (sud_probe() != 1)
+		return 3;
+	if (sud_off())
+		return 4;
+	return verdict();
+}
+
+TEST_F(creator, L1_child_arms_itself)
+{
+	REQUIRE_ARMED();
+	EXPECT_OFF(sud_run_child(arm_differently, NULL));
+}
+
+static int child_off(void *arg)
+{
+	return sud_off() ? 1 : verdict();
+}
+
+TEST_F(creator, L1_child_switches_off)
+{
+	REQUIRE_ARMED();
+	EXPECT_OFF(sud_run_child(child_off, NULL));
+}
+
+/* clone() with flags; a thread reports through memory, a process by exit. */
+FIXTURE(clone) {
+	bool armed;
+};
+
+FIXTURE_VARIANT(clone) {
+	unsigned long flags;
+};
+
+FIXTURE_SETUP(clone)
+{
+	ASSERT_TRUE(sud_setup());
+	if (!sud_available())
+		return;
+	self->armed = sud_arm_native(&sud_selector) == 0;
+	ASSERT_TRUE(self->armed);
+	sud_selector = SUD_BLOCK;
+}
+
+FIXTURE_TEARDOWN(clone)
+{
+	if (!self->armed)
+		return;
+	sud_hook = NULL;
+	sud_selector = SUD_BLOCK;
+	EXPECT_EQ(1, sud_probe());
+	sud_selector = SUD_ALLOW;
+	EXPECT_EQ(0, sud_probe());
+}
+
+FIXTURE_VARIANT_ADD(clone, none) { 0 };
+FIXTURE_VARIANT_ADD(clone, vm) { CLONE_VM };
+FIXTURE_VARIANT_ADD(clone, vfork) { CLONE_VFORK };
+FIXTURE_VARIANT_ADD(clone, vm_vfork) { CLONE_VM | CLONE_VFORK };
+FIXTURE_VARIANT_ADD(clone, fs_files) { CLONE_FS | CLONE_FILES };
+FIXTURE_VARIANT_ADD(clone, vm_sighand) { CLONE_VM | CLONE_SIGHAND };
+FIXTURE_VARIANT_ADD(clone, all_shared) {
+	CLONE_VM | CLONE_SIGHAND | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM |
+	CLONE_IO
+};
+FIXTURE_VARIANT_ADD(clone, parent) { CLONE_PARENT };
+FIXTURE_VARIANT_ADD(clone, untraced) { CLONE_UNTRACED };
+FIXTURE_VARIANT_ADD(clone, io) { CLONE_IO };
+FIXTURE_VARIANT_ADD(clone, pid_namespace) { CLONE_NEWPID };
+FIXTURE_VARIANT_ADD(clone, thread) {
+	CLONE_VM | CLONE_SIGHAND | CLONE_THREAD
+};
+FIXTURE_VARIANT_ADD(clone, thread_all_shared) {
+	CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_FS | CLONE_FILES |
+	CLONE_SYSVSEM
+};
+
+static volatile int thread_verdict;
+
+static int clone_fn(void *arg)
+{
+	thread_verdict = verdict();
+	return thread_verdict;
+}
+
+/* The parent's sibling: made by a child, waited for by us. */
+static int clone_sibling(void *arg)
+{
+	unsigned long flags = *(unsigned long *)arg;
+
+	/* The cloner's own state is not what this is about. */
+	if (sud_arm_native(&sud_selector))
+		return 1;
+	sud_selector = SUD_BLOCK;
+	if (clone(clone_fn, STACK_TOP, flags | SIGCHLD, NULL) < 0)
+		return 2;
+	return sud_probe() == 1 ? 0 : 3;
+}
+
+/* Wait for a thread that is no child: until its number is free again. */
+static bool thread_gone(pid_t tid)
+{
+	int i;
+
+	for (i = 0; i < 10000; i++) {
+		if (syscall(SYS_tgkill, getpid(), tid, 0))
+			return errno == ESRCH;
+		usleep(1000);
+	}
+	return false;
+}
+
+TEST_F(clone, L1_clone)
+{
+	unsigned long flags = variant->flags;
+	int status;
+	pid_t pid;
+
+	REQUIRE_ARMED();
+	if (flags & CLONE_NEWPID && geteuid())
+		SKIP(return, "needs root, for a namespace");
+
+	if (flags & CLONE_THREAD) {
+		pid = clone(clone_fn, STACK_TOP, flags, NULL);
+		ASSERT_LT(0, pid);
+		ASSERT_TRUE(thread_gone(pid));
+		EXPECT_EQ(IS_OFF, thread_verdict);
+	} else if (flags & CLONE_PARENT) {
+		status = sud_run_child(clone_sibling, &flags);
+		EXPECT_TRUE(sud_exited(status, 0));
+		EXPECT_OFF(wait_for(-1));
+	} else {
+		pid = clone(clone_fn, STACK_TOP, flags | SIGCHLD, NULL);
+		ASSERT_LT(0, pid);
+		EXPECT_OFF(wait_for(pid));
+		if (flags & CLONE_VM)
+			EXPECT_EQ(IS_OFF, thread_verdict);
+	}
+}
+
+/* clone3(), as a fork: no stack, so that the child needs no assembly. */
+static pid_t clone3_fork(uint64_t flags)
+{
+	/* The structure's first version. */
+	uint64_t args[8] = { [0] = flags, [4] = SIGCHLD };
+
+	return syscall(SYS_clone3, args, sizeof(args));
+}
+
+TEST_F(creator, L1_clone3)
+{
+	pid_t pid;
+
+	REQUIRE_ARMED();
+	pid = clone3_fork(0);
+	if (pid == 0)
+		_exit(verdict());
+	ASSERT_LT(0, pid);
+	EXPECT_OFF(wait_for(pid));
+}
+
+TEST_F(creator, L1_clone3_clear_sighand)
+{
+	pid_t pid;
+
+	REQUIRE_ARMED();
+	pid = clone3_fork(CLONE_CLEAR_SIGHAND);
+	if (pid == 0)
+		_exit(verdict());
+	ASSERT_LT(0, pid);
+	EXPECT_OFF(wait_for(pid));
+}
+
+static void *thread_fn(void *arg)
+{
+	thread_verdict = verdict();
+	return NULL;
+}
+
+TEST_F(creator, L1_pthread_create)
+{
+	pthread_t thread;
+
+	REQUIRE_ARMED();
+	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_fn, NULL));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(IS_OFF, thread_verdict);
+}
+
+/* A thread arms itself, and then switches off: nobody else notices. */
+static volatile uint8_t thread_selector;
+
+static void *arming_thread(void *arg)
+{
+	pthread_barrier_t *barrier = arg;
+
+	thread_selector = SUD_BLOCK;
+	thread_verdict = sud_arm_native(&thread_selector) ? 0 : verdict();
+	pthread_barrier_wait(barrier);
+	/* The creator has its turn. */
+	pthread_barrier_wait(barrier);
+	if (sud_off())
+		thread_verdict = 0;
+	return NULL;
+}
+
+TEST_F(creator, L1_thread_state_is_its_own)
+{
+	pthread_barrier_t barrier;
+	pthread_t thread;
+
+	REQUIRE_ARMED();
+	ASSERT_EQ(0, sud_off());
+	ASSERT_EQ(0, pthread_barrier_init(&barrier, NULL, 2));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, arming_thread, &barrier));
+	pthread_barrier_wait(&barrier);
+	EXPECT_EQ(IS_ARMED, thread_verdict);
+	/* Off while the thread is armed. */
+	EXPECT_EQ(0, sud_probe());
+	/* Armed while the thread switches off: see teardown. */
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	pthread_barrier_wait(&barrier);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(IS_ARMED, thread_verdict);
+}
+
+/* The program that is executed stands beside this one. */
+static char probe_path[PATH_MAX];
+
+static bool find_probe(void)
+{
+	static const char suffix[] = SUD_PROBE_NAME;
+	ssize_t len;
+	char *slash;
+
+	len = readlink("/proc/self/exe", probe_path,
+		       sizeof(probe_path) - sizeof(suffix) - 1);
+	if (len <= 0)
+		return false;
+	probe_path[len] = '\0';
+	slash = strrchr(probe_path, '/');
+	if (!slash)
+		return false;
+	strcpy(slash + 1, suffix);
+	return access(probe_path, X_OK) == 0;
+}
+
+#define REQUIRE_PROBE() do {						\
+	REQUIRE_ARMED();						\
+	ASSERT_TRUE(find_probe()) {					\
+		TH_LOG("no %s beside this program", SUD_PROBE_NAME);	\
+	}								\
+} while (0)
+
+#define EXPECT_EXEC_OFF(status_, more) do {				\
+	int status__ = (status_);					\
+									\
+	EXPECT_TRUE(sud_exited(status__, SUD_PROBE_RAN + (more))) {	\
+		TH_LOG("wait status %#x", status__);			\
+	}								\
+} while (0)
+
+TEST_F(creator, L1_posix_spawn)
+{
+	pid_t pid;
+
+	REQUIRE_PROBE();
+	ASSERT_EQ(0, posix_spawn(&pid, probe_path, NULL, NULL,
+				 ARGV(probe_path), environ));
+	EXPECT_EXEC_OFF(wait_for(pid), 0);
+}
+
+/*
+ * Made by foreign code: the call is dispatched, and the handler runs it again
+ * with the selector at ALLOW. The child returns from it just as the parent.
+ */
+TEST_F(creator, L1_fork_by_foreign_code)
+{
+	long pid;
+
+	REQUIRE_ARMED();
+	sud_count = 0;
+	sud_hook = sud_hook_rerun;
+	pid = sud_foreign_call(SYS_fork, 0, 0, 0, 0, 0, 0);
+	if (pid == 0) {
+		sud_hook = NULL;
+		sud_selector = SUD_BLOCK;
+		_exit(verdict());
+	}
+	EXPECT_EQ(1, sud_count);
+	ASSERT_LT(0, pid);
+	EXPECT_OFF(wait_for(pid));
+}
+
+TEST_F(creator, L1_clone_by_foreign_code)
+{
+	long pid;
+
+	REQUIRE_ARMED();
+	sud_count = 0;
+	sud_hook = sud_hook_rerun;
+	pid = sud_foreign_call(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0);
+	if (pid == 0) {
+		sud_hook = NULL;
+		sud_selector = SUD_BLOCK;
+		_exit(verdict());
+	}
+	EXPECT_EQ(1, sud_count);
+	ASSERT_LT(0, pid);
+	EXPECT_OFF(wait_for(pid));
+}
+
+/* On a stack of its own the child "returns" to what lies on top of that. */
+static void __attribute__((noreturn)) foreign_child(void)
+{
+	sud_hook = NULL;
+	sud_selector = SUD_BLOCK;
+	thread_verdict = verdict();
+	sud_foreign_call(SYS_exit, thread_verdict, 0, 0, 0, 0, 0);
+	__builtin_trap();
+}
+
+static long foreign_clone(unsigned long flags)
+{
+	/* As if foreign_child() had been called: see the ABI on alignment. */
+	void (**top)(void) = (void *)(STACK_TOP - 16);
+
+	*top = foreign_child;
+	sud_count = 0;
+	thread_verdict = 0;
+	sud_hook = sud_hook_rerun;
+	return sud_foreign_call(SYS_clone, flags, (long)top, 0, 0, 0, 0);
+}
+
+TEST_F(creator, L1_vm_vfork_by_foreign_code)
+{
+	long pid;
+
+	REQUIRE_ARMED();
+	pid = foreign_clone(CLONE_VM | CLONE_VFORK | SIGCHLD);
+	/* The child's call was none of the dispatched. */
+	EXPECT_EQ(1, sud_count);
+	ASSERT_LT(0, pid);
+	EXPECT_OFF(wait_for(pid));
+}
+
+TEST_F(creator, L1_thread_by_foreign_code)
+{
+	long tid;
+
+	REQUIRE_ARMED();
+	tid = foreign_clone(CLONE_VM | CLONE_SIGHAND | CLONE_THREAD);
+	ASSERT_LT(0, tid);
+	ASSERT_TRUE(thread_gone(tid));
+	EXPECT_EQ(1, sud_count);
+	EXPECT_EQ(IS_OFF, thread_verdict);
+}
+
+/*
+ * I/O workers. They make no system calls, so what shows is that the kernel
+ * can make them from an armed thread, that they work, and that the thread is
+ * armed as before.
+ */
+struct ring {
+	int fd;
+	struct io_uring_params p;
+	char *sq, *cq;
+	struct io_uring_sqe *sqes;
+};
+
+/* Return: 0, or the negative error number. */
+static int ring_create(struct ring *r, unsigned int flags)
+{
+	memset(r, 0, sizeof(*r));
+	r->p.flags = flags;
+	r->p.sq_thread_idle = 1000;
+	r->fd = syscall(SYS_io_uring_setup, 4, &r->p);
+	if (r->fd < 0)
+		return -errno;
+	r->sq = mmap(NULL, r->p.sq_off.array + r->p.sq_entries * 4,
+		     PROT_READ | PROT_WRITE, MAP_SHARED, r->fd,
+		     IORING_OFF_SQ_RING);
+	r->cq = mmap(NULL, r->p.cq_off.cqes + r->p.cq_entries *
+		     sizeof(struct io_uring_cqe), PROT_READ | PROT_WRITE,
+		     MAP_SHARED, r->fd, IORING_OFF_CQ_RING);
+	r->sqes = mmap(NULL, r->p.sq_entries * sizeof(struct io_uring_sqe),
+		       PROT_READ | PROT_WRITE, MAP_SHARED, r->fd,
+		       IORING_OFF_SQES);
+	if (r->sq == MAP_FAILED || r->cq == MAP_FAILED || r->sqes == MAP_FAILED)
+		return -ENOMEM;
+	return 0;
+}
+
+static void ring_submit(struct ring *r, const struct io_uring_sqe *sqe)
+{
+	uint32_t *tail = (uint32_t *)(r->sq + r->p.sq_off.tail);
+	uint32_t mask = *(uint32_t *)(r->sq + r->p.sq_off.ring_mask);
+	uint32_t *array = (uint32_t *)(r->sq + r->p.sq_off.array);
+	uint32_t index = *tail & mask;
+
+	r->sqes[index] = *sqe;
+	array[index] = index;
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_SEQ_CST);
+}
+
+/* Wait for one completion. Return: false if it does not come. */
+static bool ring_complete(struct ring *r, int *res)
+{
+	uint32_t *head = (uint32_t *)(r->cq + r->p.cq_off.head);
+	uint32_t *tail = (uint32_t *)(r->cq + r->p.cq_off.tail);
+	uint32_t mask = *(uint32_t *)(r->cq + r->p.cq_off.ring_mask);
+	struct io_uring_cqe *cqes = (void *)(r->cq + r->p.cq_off.cqes);
+	int i;
+
+	for (i = 0; i < 10000; i++) {
+		if (__atomic_load_n(tail, __ATOMIC_SEQ_CST) != *head) {
+			*res = cqes[*head & mask].res;
+			__atomic_store_n(head, *head + 1, __ATOMIC_SEQ_CST);
+			return true;
+		}
+		usleep(1000);
+	}
+	return false;
+}
+
+#define REQUIRE_RING(r, flags) do {					\
+	int ret__ = ring_create(r, flags);				\
+									\
+	if (ret__ == -ENOSYS || ret__ == -EPERM)			\
+		SKIP(return, "no io_uring: %s", strerror(-ret__));	\
+	ASSERT_EQ(0, ret__);						\
+} while (0)
+
+TEST_F(creator, L1_io_worker)
+{
+	struct io_uring_sqe sqe = {};
+	struct iovec iov;
+	struct ring r;
+	char c = 0;
+	int fds[2];
+	int res;
+
+	REQUIRE_ARMED();
+	REQUIRE_RING(&r, 0);
+	ASSERT_EQ(0, pipe(fds));
+	iov.iov_base = &c;
+	iov.iov_len = 1;
+	sqe.opcode = IORING_OP_READV;
+	/* Handed to a worker at once. */
+	sqe.flags = IOSQE_ASYNC;
+	sqe.fd = fds[0];
+	sqe.addr = (unsigned long)&iov;
+	sqe.len = 1;
+	ring_submit(&r, &sqe);
+
+	/* Have foreign code submit it, and the handler run the call again. */
+	sud_count = 0;
+	sud_hook = sud_hook_rerun;
+	EXPECT_EQ(1, sud_foreign_call(SYS_io_uring_enter, r.fd, 1, 0, 0, 0, 0));
+	EXPECT_EQ(1, sud_count);
+	sud_hook = NULL;
+	sud_selector = SUD_BLOCK;
+	EXPECT_EQ(1, sud_probe());
+	ASSERT_EQ(1, write(fds[1], "x", 1));
+	ASSERT_TRUE(ring_complete(&r, &res));
+	EXPECT_EQ(1, res);
+	EXPECT_EQ('x', c);
+}
+
+TEST_F(creator, L1_io_polling_thread)
+{
+	struct io_uring_sqe sqe = { .opcode = IORING_OP_NOP };
+	struct ring r;
+	int i, res;
+
+	REQUIRE_ARMED();
+	REQUIRE_RING(&r, IORING_SETUP_SQPOLL);
+	for (i = 0; i < 10; i++) {
+		ring_submit(&r, &sqe);
+		/* Wakes the thread, should it have gone to sleep. */
+		EXPECT_LE(0, syscall(SYS_io_uring_enter, r.fd, 1, 0,
+				     IORING_ENTER_SQ_WAKEUP, NULL, 0));
+		ASSERT_TRUE(ring_complete(&r, &res));
+		EXPECT_EQ(0, res);
+		EXPECT_EQ(1, sud_probe());
+	}
+}
+
+/*
+ * L2: exec. Each variant arms the one who executes in another way: with no
+ * selector a call would be dispatched if any of it were kept; with one at an
+ * address that the new program does not have, the program would be killed.
+ */
+FIXTURE(exec) {
+	volatile uint8_t *selector;
+};
+
+FIXTURE_VARIANT(exec) {
+	bool has_selector;
+};
+
+FIXTURE_VARIANT_ADD(exec, no_selector) { false };
+FIXTURE_VARIANT_ADD(exec, selector) { true };
+
+FIXTURE_SETUP(exec)
+{
+	ASSERT_TRUE(sud_setup());
+	if (variant->has_selector) {
+		self->selector = mmap((void *)0x80000, sysconf(_SC_PAGESIZE),
+				      PROT_READ | PROT_WRITE, MAP_PRIVATE |
+				      MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+				      -1, 0);
+		ASSERT_EQ((void *)0x80000, self->selector);
+		*self->selector = SUD_BLOCK;
+	}
+}
+
+FIXTURE_TEARDOWN(exec)
+{
+}
+
+#define REQUIRE_EXEC() do {						\
+	SUD_REQUIRE();							\
+	ASSERT_TRUE(find_probe()) {					\
+		TH_LOG("no %s beside this program", SUD_PROBE_NAME);	\
+	}								\
+} while (0)
+
+/* Armed, as the variant says, right before it executes. */
+struct exec_args {
+	const volatile uint8_t *selector;
+	const char *path;
+};
+
+static int arm_for_exec(const struct exec_args *args)
+{
+	if (sud_arm_native(args->selector))
+		return 1;
+	return sud_probe() == 1 ? 0 : 2;
+}
+
+static int exec_child(void *arg)
+{
+	struct exec_args *args = arg;
+
+	if (arm_for_exec(args))
+		return 1;
+	execve(args->path, ARGV(args->path), environ);
+	return 2;
+}
+
+TEST_F(exec, L2_execve)
+{
+	struct exec_args args = { self->selector, probe_path };
+
+	REQUIRE_EXEC();
+	EXPECT_EXEC_OFF(sud_run_child(exec_child, &args), 0);
+}
+
+/* The new program can be armed: the probe's answer does not always say off. */
+TEST_F(exec, L2_probe_control)
+{
+	REQUIRE_EXEC();
+	EXPECT_EQ(0, sud_arm_native(self->selector));
+	EXPECT_EQ(1, sud_probe());
+	EXPECT_EQ(0, sud_off());
+	EXPECT_EQ(0, sud_probe());
+}
+
+static int execveat_child(void *arg)
+{
+	struct exec_args *args = arg;
+	int fd = open(args->path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || arm_for_exec(args))
+		return 1;
+	syscall(SYS_execveat, fd, "", ARGV(args->path), environ, AT_EMPTY_PATH);
+	return 2;
+}
+
+TEST_F(exec, L2_execveat)
+{
+	struct exec_args args = { self->selector, probe_path };
+
+	REQUIRE_EXEC();
+	EXPECT_EXEC_OFF(sud_run_child(execveat_child, &args), 0);
+}
+
+/* By foreign code, the call being run again by the handler. */
+static int foreign_exec_child(void *arg)
+{
+	struct exec_args *args = arg;
+
+	sud_selector = SUD_BLOCK;
+	if (sud_arm_native(&sud_selector))
+		return 1;
+	sud_hook = sud_hook_rerun;
+	sud_foreign_call(SYS_execve, (long)args->path,
+			 (long)ARGV(args->path), (long)environ, 0, 0, 0);
+	return 2;
+}
+
+TEST_F(creator, L2_execve_by_foreign_code)
+{
+	struct exec_args args = { NULL, probe_path };
+
+	REQUIRE_PROBE();
+	EXPECT_EXEC_OFF(sud_run_child(foreign_exec_child, &args), 0);
+}
+
+/* The thread takes the place of the leader, who is armed as well. */
+static void *exec_thread(void *arg)
+{
+	_exit(exec_child(arg));
+}
+
+static int thread_exec_child(void *arg)
+{
+	struct exec_args *args = arg;
+	pthread_t thread;
+
+	if (arm_for_exec(args))
+		return 1;
+	if (pthread_create(&thread, NULL, exec_thread, arg))
+		return 1;
+	pthread_join(thread, NULL);
+	return 2;
+}
+
+TEST_F(exec, L2_non_leader_thread)
+{
+	struct exec_args args = { self->selector, probe_path };
+
+	REQUIRE_EXEC();
+	EXPECT_EXEC_OFF(sud_run_child(thread_exec_child, &args), 0);
+}
+
+/* The leader only is armed, and is gone when the thread executes. */
+static void *plain_exec_thread(void *arg)
+{
+	struct exec_args *args = arg;
+
+	execve(args->path, ARGV(args->path), environ);
+	_exit(2);
+}
+
+static int leader_armed_child(void *arg)
+{
+	pthread_t thread;
+
+	if (arm_for_exec(arg))
+		return 1;
+	if (pthread_create(&thread, NULL, plain_exec_thread, arg))
+		return 1;
+	pthread_join(thread, NULL);
+	return 2;
+}
+
+TEST_F(exec, L2_thread_of_armed_leader)
+{
+	struct exec_args args = { self->selector, probe_path };
+
+	REQUIRE_EXEC();
+	EXPECT_EXEC_OFF(sud_run_child(leader_armed_child, &args), 0);
+}
+
+/* Files that tests execute, in a directory of their own. */
+struct scratch {
+	char dir[32];
+	char file[64];
+};
+
+static bool scratch_make(struct scratch *s)
+{
+	strcpy(s->dir, "/tmp/sud.XXXXXX");
+	if (!mkdtemp(s->dir) || chmod(s->dir, 0755))
+		return false;
+	snprintf(s->file, sizeof(s->file), "%s/file", s->dir);
+	return true;
+}
+
+static void scratch_remove(struct scratch *s)
+{
+	unlink(s->file);
+	rmdir(s->dir);
+}
+
+static bool scratch_write(struct scratch *s, const void *data, size_t size,
+			  mode_t mode)
+{
+	int fd = open(s->file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	bool ok = fd >= 0 && write(fd, data, size) == (ssize_t)size &&
+		  fchmod(fd, mode) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static bool scratch_copy_probe(struct scratch *s, mode_t mode)
+{
+	int fd = open(probe_path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	bool ok;
+	void *p;
+
+	if (fd < 0 || fstat(fd, &st))
+		return false;
+	p = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	ok = p != MAP_FAILED && scratch_write(s, p, st.st_size, mode);
+	close(fd);
+	return ok;
+}
+
+static int setuid_exec_child(void *arg)
+{
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(NOBODY, NOBODY, NOBODY))
+		return 1;
+	return exec_child(arg);
+}
+
+TEST_F(exec, L2_setuid_exec)
+{
+	struct scratch s;
+	struct exec_args args = { self->selector, s.file };
+	struct statvfs fs;
+	int status;
+
+	REQUIRE_EXEC();
+	if (geteuid())
+		SKIP(return, "needs root, for a set-user-ID program");
+	if (statvfs("/tmp", &fs) || fs.f_flag & (ST_NOSUID | ST_NOEXEC))
+		SKIP(return, "/tmp is mounted nosuid or noexec");
+
+	ASSERT_TRUE(scratch_make(&s));
+	EXPECT_TRUE(scratch_copy_probe(&s, 04755));
+	status = sud_run_child(setuid_exec_child, &args);
+	scratch_remove(&s);
+	EXPECT_EXEC_OFF(status, SUD_PROBE_SETUID);
+}
+
+TEST_F(exec, L2_script)
+{
+	char line[PATH_MAX + 8];
+	struct scratch s;
+	struct exec_args args = { self->selector, s.file };
+	int status;
+
+	REQUIRE_EXEC();
+	snprintf(line, sizeof(line), "#!%s\n", probe_path);
+	/* The kernel reads no more of a first line than that. */
+	ASSERT_GT(250, strlen(line));
+	ASSERT_TRUE(scratch_make(&s));
+	EXPECT_TRUE(scratch_write(&s, line, strlen(line), 0755));
+	status = sud_run_child(exec_child, &args);
+	scratch_remove(&s);
+	EXPECT_EXEC_OFF(status, 0);
+}
+
+/* An exec that fails: armed as before, with the same selector and range. */
+#define EXPECT_EXEC_FAILS(error, call) do {				\
+	errno = 0;							\
+	EXPECT_EQ(-1, call);						\
+	EXPECT_EQ(error, errno);					\
+	sud_selector = SUD_BLOCK;					\
+	EXPECT_EQ(1, sud_probe());					\
+	sud_selector = SUD_ALLOW;					\
+	EXPECT_EQ(0, sud_probe());					\
+} while (0)
+
+TEST_F(creator, L2_failed_ENOENT)
+{
+	REQUIRE_ARMED();
+	EXPECT_EXEC_FAILS(ENOENT, execve("/nonexistent", ARGV("x"), environ));
+	EXPECT_EXEC_FAILS(ENOENT, execve("", ARGV("x"), environ));
+}
+
+TEST_F(creator, L2_failed_EACCES)
+{
+	struct scratch s;
+
+	REQUIRE_ARMED();
+	ASSERT_TRUE(scratch_make(&s));
+	EXPECT_TRUE(scratch_write(&s, "#!/bin/sh\n", 10, 0644));
+	EXPECT_EXEC_FAILS(EACCES, execve(s.file, ARGV("x"), environ));
+	EXPECT_EXEC_FAILS(EACCES, execve(s.dir, ARGV("x"), environ));
+	scratch_remove(&s);
+}
+
+TEST_F(creator, L2_failed_ENOEXEC)
+{
+	struct scratch s;
+
+	REQUIRE_ARMED();
+	ASSERT_TRUE(scratch_make(&s));
+	EXPECT_TRUE(scratch_write(&s, "\001\002garbage\377", 10, 0755));
+	EXPECT_EXEC_FAILS(ENOEXEC, execve(s.file, ARGV("x"), environ));
+	scratch_remove(&s);
+}
+
+/* An ELF file that is cut short behind its header. */
+TEST_F(creator, L2_failed_cut_short)
+{
+	struct scratch s;
+
+	REQUIRE_PROBE();
+	ASSERT_TRUE(scratch_make(&s));
+	EXPECT_TRUE(scratch_copy_probe(&s, 0755));
+	ASSERT_EQ(0, truncate(s.file, 70));
+	errno = 0;
+	EXPECT_EQ(-1, execve(s.file, ARGV("x"), environ));
+	EXPECT_TRUE(errno == ENOEXEC || errno == EIO);
+	scratch_remove(&s);
+}
+
+TEST_F(creator, L2_failed_no_interpreter)
+{
+	struct scratch s;
+
+	REQUIRE_ARMED();
+	ASSERT_TRUE(scratch_make(&s));
+	EXPECT_TRUE(scratch_write(&s, "#!/nonexistent\n", 15, 0755));
+	EXPECT_EXEC_FAILS(ENOENT, execve(s.file, ARGV("x"), environ));
+	scratch_remove(&s);
+}
+
+TEST_F(creator, L2_failed_E2BIG)
+{
+	/* More than one argument may be long: 32 pages. */
+	size_t size = 33 * sysconf(_SC_PAGESIZE);
+	char *big = malloc(size);
+	char *argv[] = { probe_path, big, NULL };
+
+	REQUIRE_PROBE();
+	ASSERT_NE(NULL, big);
+	memset(big, 'x', size - 1);
+	big[size - 1] = '\0';
+	EXPECT_EXEC_FAILS(E2BIG, execve(probe_path, argv, environ));
+}
+
+TEST_F(creator, L2_failed_EFAULT)
+{
+	REQUIRE_PROBE();
+	EXPECT_EXEC_FAILS(EFAULT, syscall(SYS_execve, 1L, NULL, NULL));
+	EXPECT_EXEC_FAILS(EFAULT, syscall(SYS_execve, probe_path, 1L, NULL));
+}
+
+TEST_F(creator, L2_failed_execveat)
+{
+	REQUIRE_ARMED();
+	EXPECT_EXEC_FAILS(EBADF, syscall(SYS_execveat, 9999, "", ARGV("x"),
+					 environ, AT_EMPTY_PATH));
+	EXPECT_EXEC_FAILS(EINVAL, syscall(SYS_execveat, AT_FDCWD, "x", ARGV("x"),
+					  environ, 0x40000000));
+}
+
+/* From a thread: neither it nor the leader changes. */
+static void *failing_thread(void *arg)
+{
+	if (sud_arm_native(&sud_selector))
+		return NULL;
+	if (execve("/nonexistent", ARGV("x"), environ) == -1)
+		thread_verdict = verdict();
+	return NULL;
+}
+
+TEST_F(creator, L2_failed_in_thread)
+{
+	pthread_t thread;
+
+	REQUIRE_ARMED();
+	thread_verdict = 0;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, failing_thread, NULL));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(IS_ARMED, thread_verdict);
+}
+
+/*
+ * L3: off means zero. What an ordinary program can see of that is that nothing
+ * of the earlier configuration has a say any more.
+ */
+static uint8_t *own_page(void)
+{
+	void *p = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Armed with nothing: all is dispatched, whatever the old selector says. */
+static int armed_with_nothing(void *arg)
+{
+	uint8_t *old = arg;
+	long ret;
+
+	/* The return from the handler dies of its own dispatch. */
+	*old = SUD_ALLOW;
+	if (sud_arm(SUD_EXCL, 0, 0, NULL))
+		return 1;
+	ret = syscall(SYS_close, -1);
+	return ret == -1 ? 2 : 3;
+}
+
+TEST_F(creator, L3_off_forgets_range_and_selector)
+{
+	uint8_t *old = own_page();
+	int status;
+
+	REQUIRE_ARMED();
+	ASSERT_NE(NULL, old);
+	*old = SUD_BLOCK;
+	ASSERT_EQ(0, sud_arm_native(old));
+	EXPECT_EQ(1, sud_probe());
+	ASSERT_EQ(0, sud_off());
+	EXPECT_EQ(0, sud_probe());
+
+	status = sud_run_child(armed_with_nothing, old);
+	EXPECT_TRUE(sud_killed(status, SIGSYS)) {
+		TH_LOG("wait status %#x", status);
+	}
+
+	/* In this very thread: neither the old byte nor the old range. */
+	*old = SUD_ALLOW;
+	ASSERT_EQ(0, sud_arm(SUD_EXCL, SUD_NATIVE_OFFSET, SUD_NATIVE_LENGTH,
+			     NULL));
+	EXPECT_EQ(1, sud_probe());
+	ASSERT_EQ(0, sud_off());
+	*old = SUD_BLOCK;
+	ASSERT_EQ(0, sud_arm(SUD_EXCL, 0, ~0UL, NULL));
+	EXPECT_EQ(0, sud_probe());
+	ASSERT_EQ(0, sud_off());
+
+	/* Nobody reads the old byte: it may go. */
+	ASSERT_EQ(0, munmap(old, sysconf(_SC_PAGESIZE)));
+	EXPECT_EQ(0, sud_probe());
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+}
+
+static int fork_forgets(void *arg)
+{
+	uint8_t *old = arg;
+
+	/* The parent's selector is gone; a read of it would kill. */
+	if (munmap(old, sysconf(_SC_PAGESIZE)))
+		return 1;
+	if (sud_probe() != 0)
+		return IS_STRANGE;
+	sud_selector = SUD_ALLOW;
+	if (sud_arm_native(NULL) || sud_probe() != 1 || sud_off())
+		return 2;
+	return verdict();
+}
+
+TEST_F(creator, L3_fork_forgets_selector)
+{
+	uint8_t *old = own_page();
+
+	REQUIRE_ARMED();
+	ASSERT_NE(NULL, old);
+	*old = SUD_BLOCK;
+	ASSERT_EQ(0, sud_arm_native(old));
+	EXPECT_OFF(sud_run_child(fork_forgets, old));
+	EXPECT_EQ(1, sud_probe());
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+}
+
+/*
+ * And where there is a ptrace request that reports the configuration, what it
+ * reports. Kernels without that request have nothing more to assert.
+ */
+struct config {
+	uint64_t mode, selector, offset, len;
+};
+
+static long get_config(pid_t pid, struct config *config)
+{
+	long ret;
+
+	memset(config, 0xff, sizeof(*config));
+	errno = 0;
+	ret = syscall(SYS_ptrace, PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, pid,
+		      sizeof(*config), config);
+	return ret == -1 ? -errno : ret;
+}
+
+/* The child stops itself in the state it is to be looked at in. */
+static void check_reported(struct __test_metadata *_metadata, pid_t pid,
+			   int sig)
+{
+	struct config config;
+	int status;
+	long ret;
+
+	ASSERT_EQ(pid, waitpid(pid, &status, __WALL));
+	ASSERT_TRUE(WIFSTOPPED(status) && WSTOPSIG(status) == sig) {
+		TH_LOG("wait status %#x", status);
+	}
+	ret = get_config(pid, &config);
+	if (ret != -EIO) {
+		EXPECT_EQ(0, ret);
+		EXPECT_EQ(0, config.mode);
+		EXPECT_EQ(0, config.offset);
+		EXPECT_EQ(0, config.len);
+		EXPECT_EQ(0, config.selector);
+	}
+	ASSERT_EQ(0, ptrace(PTRACE_CONT, pid, 0, 0));
+}
+
+TEST_F(creator, L3_reported_after_off)
+{
+	pid_t pid;
+
+	REQUIRE_ARMED();
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (pid == 0) {
+		if (sud_arm_native(&sud_selector) || sud_off())
+			_exit(1);
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		_exit(verdict());
+	}
+	check_reported(_metadata, pid, SIGSTOP);
+	EXPECT_OFF(wait_for(pid));
+}
+
+TEST_F(creator, L3_reported_after_fork)
+{
+	pid_t pid;
+
+	REQUIRE_ARMED();
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		_exit(verdict());
+	}
+	check_reported(_metadata, pid, SIGSTOP);
+	EXPECT_OFF(wait_for(pid));
+}
+
+TEST_F(creator, L3_reported_after_exec)
+{
+	struct exec_args args = { NULL, probe_path };
+	pid_t pid;
+
+	REQUIRE_PROBE();
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		/* Foreign calls would stop for the tracer with SIGSYS. */
+		if (sud_arm_native(args.selector))
+			_exit(1);
+		execl(probe_path, probe_path, NULL);
+		_exit(2);
+	}
+	/* The stop that follows a successful exec. */
+	check_reported(_metadata, pid, SIGTRAP);
+	EXPECT_EXEC_OFF(wait_for(pid), 0);
+}
+
+/* L4: until it executes or exits, a vfork child has the parent's memory. */
+TEST_F(creator, L4_vfork_child_flips_byte)
+{
+	pid_t pid;
+
+	REQUIRE_ARMED();
+	sud_selector = SUD_ALLOW;
+	EXPECT_EQ(0, sud_probe());
+	pid = vfork();
+	if (pid == 0) {
+		sud_selector = SUD_BLOCK;
+		_exit(verdict());
+	}
+	/* Before anything is written to the byte here. */
+	EXPECT_EQ(1, sud_probe());
+	ASSERT_LT(0, pid);
+	EXPECT_OFF(wait_for(pid));
+
+	pid = vfork();
+	if (pid == 0) {
+		sud_selector = SUD_ALLOW;
+		_exit(verdict());
+	}
+	EXPECT_EQ(0, sud_probe());
+	ASSERT_LT(0, pid);
+	EXPECT_OFF(wait_for(pid));
+}
+
+/* A fork child, by contrast, flips its copy. */
+static int flip_copy(void *arg)
+{
+	sud_selector = SUD_ALLOW;
+	return verdict();
+}
+
+TEST_F(creator, L4_fork_child_does_not)
+{
+	REQUIRE_ARMED();
+	EXPECT_OFF(sud_run_child(flip_copy, NULL));
+	EXPECT_EQ(1, sud_probe());
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,779 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Dispatch and the other users of system-call entry: ptrace, seccomp and
+ * tracepoints. Rules O1, O2 and O7.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+
+#include "sud_uffd.h"
+
+#include "../kselftest_harness.h"
+
+#ifndef PTRACE_SYSEMU
+#define PTRACE_SYSEMU		31
+#endif
+
+/* struct ptrace_syscall_info as far as it is looked at, from its UAPI. */
+#define GET_SYSCALL_INFO	0x420e
+#define INFO_NONE		0
+#define INFO_ENTRY		1
+#define INFO_EXIT		2
+
+struct syscall_info {
+	uint8_t op;
+	uint8_t pad[3];
+	uint32_t arch;
+	uint64_t instruction_pointer;
+	uint64_t stack_pointer;
+	union {
+		struct {
+			uint64_t nr;
+			uint64_t args[6];
+		} entry;
+		struct {
+			int64_t rval;
+			uint8_t is_error;
+		} exit;
+	};
+};
+
+/* Numbers that nobody implements: they are the test's own, and recognised. */
+#define NR_DISPATCHED	20001
+#define NR_ALLOWED	20002
+
+#define FILTER_ERRNO	ENOTNAM
+
+/* Between the test, which traces, and its child. */
+struct shared {
+	volatile uint8_t selector;
+	volatile int at_handler;
+	volatile int go;
+	volatile int handled;
+	volatile int wrong;
+	/* calls that were made */
+	volatile int dispatched;
+	volatile int allowed;
+};
+
+static struct shared *shared;
+
+FIXTURE(order)
+{
+	pid_t pid;
+};
+
+FIXTURE_SETUP(order)
+{
+	SUD_REQUIRE_SETUP();
+	ASSERT_TRUE(sud_setup());
+	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, shared);
+}
+
+FIXTURE_TEARDOWN(order)
+{
+}
+
+static long call(long nr)
+{
+	return sud_foreign_call(nr, 0, 0, 0, 0, 0, 0);
+}
+
+static long blocked_call(long nr)
+{
+	long ret;
+
+	shared->selector = SUD_BLOCK;
+	ret = call(nr);
+	shared->selector = SUD_ALLOW;
+	return ret;
+}
+
+static void hook_shared_count(siginfo_t *info, ucontext_t *uc)
+{
+	shared->handled++;
+}
+
+/* ---- ptrace ---- */
+
+/* What a tracer saw of its tracee, from stop to stop. */
+struct seen {
+	int dispatched_stops;
+	int sigsys;
+	int entries;
+	int exits;
+	int allowed;
+	int unpaired;
+	int wrong_sigsys;
+	int status;
+};
+
+#define ROUNDS 300
+
+/* Foreign calls that are dispatched, that run, and native ones, mixed. */
+static void mixed_calls(void)
+{
+	unsigned int seed = 1;
+	int i;
+
+	sud_hook = hook_shared_count;
+	if (sud_arm_native(&shared->selector))
+		_exit(80);
+	raise(SIGSTOP);
+	for (i = 0; i < ROUNDS; i++) {
+		seed = seed * 1103515245 + 12345;
+		switch (i < 4 ? 0 : seed >> 16 & 3) {
+		case 0:
+		case 1:
+			if (blocked_call(NR_DISPATCHED) != NR_DISPATCHED)
+				shared->wrong++;
+			shared->dispatched++;
+			break;
+		case 2:
+			if (call(NR_ALLOWED) != -ENOSYS)
+				shared->wrong++;
+			shared->allowed++;
+			break;
+		case 3:
+			if (getppid() <= 0)
+				shared->wrong++;
+			break;
+		}
+	}
+	_exit(shared->wrong ? 81 : 0);
+}
+
+static void trace(struct __test_metadata *_metadata, pid_t pid,
+		  struct seen *seen)
+{
+	struct syscall_info info;
+	siginfo_t siginfo;
+	bool inside = false;
+	int status, sig;
+	uint64_t nr = 0;
+
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, pid, NULL,
+			    (long)(PTRACE_O_TRACESYSGOOD |
+				   PTRACE_O_EXITKILL)));
+	sig = 0;
+	for (;;) {
+		ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, pid, NULL, (long)sig));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		if (!WIFSTOPPED(status))
+			break;
+		ASSERT_LT(0, ptrace(GET_SYSCALL_INFO, pid, sizeof(info),
+				    &info));
+		sig = 0;
+		if (WSTOPSIG(status) != (SIGTRAP | 0x80)) {
+			sig = WSTOPSIG(status);
+			if (sig == SIGSTOP)
+				sig = 0;
+			if (sig != SIGSYS)
+				continue;
+			/* The signal comes on no call's way out. */
+			seen->sigsys++;
+			if (inside || info.op != INFO_NONE)
+				seen->unpaired++;
+			ASSERT_EQ(0, ptrace(PTRACE_GETSIGINFO, pid, NULL,
+					    &siginfo));
+			if (siginfo.si_code != SYS_USER_DISPATCH ||
+			    siginfo.si_syscall != NR_DISPATCHED ||
+			    info.instruction_pointer != sud_foreign_ip())
+				seen->wrong_sigsys++;
+			continue;
+		}
+		if (info.op == INFO_ENTRY) {
+			seen->entries++;
+			if (inside)
+				seen->unpaired++;
+			inside = true;
+			nr = info.entry.nr;
+			if (nr == NR_DISPATCHED)
+				seen->dispatched_stops++;
+			if (nr == NR_ALLOWED)
+				seen->allowed++;
+		} else {
+			seen->exits++;
+			if (!inside || info.op != INFO_EXIT)
+				seen->unpaired++;
+			inside = false;
+			if (nr == NR_ALLOWED && info.exit.rval != -ENOSYS)
+				seen->unpaired++;
+		}
+	}
+	seen->status = status;
+}
+
+TEST_F(order, O1_O2_ptrace_syscall)
+{
+	struct seen seen = { };
+
+	self->pid = fork();
+	ASSERT_LE(0, self->pid);
+	if (self->pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			_exit(82);
+		mixed_calls();
+	}
+	trace(_metadata, self->pid, &seen);
+	EXPECT_TRUE(sud_exited(seen.status, 0)) {
+		TH_LOG("status %#x", seen.status);
+	}
+	EXPECT_EQ(0, seen.dispatched_stops);
+	EXPECT_EQ(0, seen.unpaired);
+	EXPECT_EQ(0, seen.wrong_sigsys);
+	EXPECT_LT(50, shared->dispatched);
+	EXPECT_EQ(shared->dispatched, seen.sigsys);
+	EXPECT_EQ(shared->dispatched, shared->handled);
+	EXPECT_LT(20, shared->allowed);
+	EXPECT_EQ(shared->allowed, seen.allowed);
+	/* exit_group() has no exit */
+	EXPECT_EQ(seen.entries, seen.exits + 1);
+}
+
+/* All that runs is emulated; what is dispatched is not even seen. */
+TEST_F(order, O1_ptrace_sysemu)
+{
+	struct syscall_info info;
+	int status, sig = 0, sigsys = 0, allowed = 0, dispatched = 0, stops = 0;
+
+	self->pid = fork();
+	ASSERT_LE(0, self->pid);
+	if (self->pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) ||
+		    sud_arm_native(&shared->selector))
+			_exit(82);
+		raise(SIGSTOP);
+		/* The return from the handler would be emulated away too. */
+		blocked_call(NR_DISPATCHED);
+		call(NR_ALLOWED);
+		blocked_call(NR_DISPATCHED);
+		for (;;)
+			call(NR_ALLOWED);
+	}
+	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
+	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, self->pid, NULL,
+			    (long)(PTRACE_O_TRACESYSGOOD |
+				   PTRACE_O_EXITKILL)));
+	/* Drop the signals: the calls are skipped, and the program goes on. */
+	while (allowed < 3 && stops++ < 100) {
+		ASSERT_EQ(0, ptrace(PTRACE_SYSEMU, self->pid, NULL, (long)sig));
+		ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
+		ASSERT_TRUE(WIFSTOPPED(status)) {
+			TH_LOG("status %#x", status);
+		}
+		if (WSTOPSIG(status) == SIGSYS) {
+			sigsys++;
+			EXPECT_EQ(sigsys == 1 ? 0 : 1, allowed);
+		}
+		if (WSTOPSIG(status) != (SIGTRAP | 0x80))
+			continue;
+		ASSERT_LT(0, ptrace(GET_SYSCALL_INFO, self->pid, sizeof(info),
+				    &info));
+		if (info.entry.nr == NR_ALLOWED)
+			allowed++;
+		if (info.entry.nr == NR_DISPATCHED)
+			dispatched++;
+	}
+	EXPECT_EQ(2, sigsys);
+	EXPECT_EQ(3, allowed);
+	EXPECT_EQ(0, dispatched);
+	kill(self->pid, SIGKILL);
+}
+
+/*
+ * In the handler, with no system call since the dispatch: spin until the
+ * parent has set up its view, then make the next allowed call.
+ */
+static void hook_spin(siginfo_t *info, ucontext_t *uc)
+{
+	shared->at_handler = 1;
+	while (!shared->go)
+		__asm__ volatile("" ::: "memory");
+	if (getppid() <= 0)
+		shared->wrong++;
+}
+
+static void spin_in_handler(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sud_hook = hook_spin;
+	if (sud_arm_native(&shared->selector))
+		_exit(80);
+	if (blocked_call(NR_DISPATCHED) != NR_DISPATCHED)
+		_exit(81);
+	_exit(shared->wrong);
+}
+
+/* Wait until the child spins; false if it ended instead. */
+static bool wait_at_handler(pid_t pid)
+{
+	while (!shared->at_handler) {
+		if (waitpid(pid, NULL, WNOHANG))
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
+/*
+ * Nobody traced when the call was dispatched. A tracer that comes while the
+ * handler runs sees the next call come and go.
+ */
+TEST_F(order, O2_tracer_attached_in_handler_sees_both_stops)
+{
+	static const struct {
+		int op;
+		long nr;
+	} want[] = {
+		{ INFO_ENTRY, SYS_getppid }, { INFO_EXIT, 0 },
+		{ INFO_ENTRY, SYS_rt_sigreturn }, { INFO_EXIT, 0 },
+		{ INFO_ENTRY, SYS_exit_group },
+	};
+	struct syscall_info info;
+	unsigned int i;
+	int status;
+
+	self->pid = fork();
+	ASSERT_LE(0, self->pid);
+	if (self->pid == 0)
+		spin_in_handler();
+	ASSERT_TRUE(wait_at_handler(self->pid));
+	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, self->pid, NULL,
+			    (long)(PTRACE_O_TRACESYSGOOD |
+				   PTRACE_O_EXITKILL)));
+	ASSERT_EQ(0, ptrace(PTRACE_INTERRUPT, self->pid, NULL, NULL));
+	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	shared->go = 1;
+	for (i = 0; i < ARRAY_SIZE(want); i++) {
+		ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, self->pid, NULL, NULL));
+		ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
+		ASSERT_TRUE(WIFSTOPPED(status));
+		ASSERT_EQ(SIGTRAP | 0x80, WSTOPSIG(status));
+		ASSERT_LT(0, ptrace(GET_SYSCALL_INFO, self->pid, sizeof(info),
+				    &info));
+		ASSERT_EQ(want[i].op, info.op) {
+			TH_LOG("stop %u", i);
+		}
+		if (want[i].op == INFO_ENTRY)
+			EXPECT_EQ(want[i].nr, info.entry.nr);
+	}
+	ASSERT_EQ(0, ptrace(PTRACE_CONT, self->pid, NULL, NULL));
+	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
+	EXPECT_TRUE(sud_exited(status, 0)) {
+		TH_LOG("status %#x", status);
+	}
+}
+
+/* ---- seccomp ---- */
+
+static long install_filter(long nr, uint32_t action, unsigned int flags)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, action),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = {
+		.len = ARRAY_SIZE(code),
+		.filter = code,
+	};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -1;
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+}
+
+static int child_seccomp(void *arg)
+{
+	if (sud_arm_native(&shared->selector) ||
+	    install_filter(NR_DISPATCHED, SECCOMP_RET_KILL_PROCESS, 0))
+		return 2;
+	sud_hook = hook_shared_count;
+	if (blocked_call(NR_DISPATCHED) != NR_DISPATCHED)
+		return 3;
+	if (call(NR_ALLOWED) != -ENOSYS)
+		return 4;
+	if (arg) {
+		call(NR_DISPATCHED);
+		return 5;
+	}
+	return 0;
+}
+
+TEST_F(order, O1_seccomp_is_not_asked)
+{
+	int status = sud_run_child(child_seccomp, NULL);
+
+	EXPECT_TRUE(sud_exited(status, 0)) {
+		TH_LOG("status %#x", status);
+	}
+	EXPECT_EQ(1, shared->handled);
+}
+
+TEST_F(order, O1_seccomp_acts_when_allowed)
+{
+	int status = sud_run_child(child_seccomp, (void *)1);
+
+	EXPECT_TRUE(sud_killed(status, SIGSYS)) {
+		TH_LOG("status %#x", status);
+	}
+	EXPECT_EQ(1, shared->handled);
+}
+
+static int child_ptrace_seccomp(void *arg)
+{
+	if (sud_arm_native(&shared->selector) ||
+	    install_filter(NR_ALLOWED, SECCOMP_RET_ERRNO | FILTER_ERRNO, 0))
+		return 2;
+	/* It is armed indeed. */
+	if (blocked_call(NR_ALLOWED) != NR_ALLOWED || sud_count != 1)
+		return 4;
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+		return 5;
+	raise(SIGSTOP);
+	return call(NR_ALLOWED) == -FILTER_ERRNO ? 0 : 3;
+}
+
+/* An allowed call passes ptrace first, then seccomp, as ever. */
+TEST_F(order, O1_allowed_call_passes_ptrace_then_seccomp)
+{
+	struct syscall_info info = { };
+	int status;
+
+	self->pid = fork();
+	ASSERT_LE(0, self->pid);
+	if (self->pid == 0)
+		_exit(child_ptrace_seccomp(NULL));
+	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, self->pid, NULL,
+			    (long)(PTRACE_O_TRACESYSGOOD |
+				   PTRACE_O_EXITKILL)));
+	while (info.op != INFO_ENTRY || info.entry.nr != NR_ALLOWED) {
+		ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, self->pid, NULL, NULL));
+		ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
+		ASSERT_TRUE(WIFSTOPPED(status));
+		ASSERT_LT(0, ptrace(GET_SYSCALL_INFO, self->pid, sizeof(info),
+				    &info));
+	}
+	ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, self->pid, NULL, NULL));
+	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
+	ASSERT_LT(0, ptrace(GET_SYSCALL_INFO, self->pid, sizeof(info), &info));
+	EXPECT_EQ(INFO_EXIT, info.op);
+	EXPECT_EQ(-FILTER_ERRNO, info.exit.rval);
+	ASSERT_EQ(0, ptrace(PTRACE_CONT, self->pid, NULL, NULL));
+	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
+	EXPECT_TRUE(sud_exited(status, 0)) {
+		TH_LOG("status %#x", status);
+	}
+}
+
+/* ---- tracepoints ---- */
+
+/*
+ * A trace instance of the test's own, for raw_syscalls, that shows one
+ * thread only.
+ */
+struct tracer {
+	char root[64];
+	char dir[96];
+	bool mounted;
+};
+
+static int put(const char *dir, const char *file, const char *text)
+{
+	char path[192];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, strlen(text));
+	close(fd);
+	return n == (ssize_t)strlen(text) ? 0 : -EIO;
+}
+
+static int tracer_open(struct tracer *t)
+{
+	strcpy(t->root, "/sys/kernel/tracing");
+	t->mounted = false;
+	if (access("/sys/kernel/tracing/instances", X_OK)) {
+		strcpy(t->root, "/tmp/sud-tracefs-XXXXXX");
+		if (!mkdtemp(t->root))
+			return -errno;
+		if (mount("tracefs", t->root, "tracefs", 0, NULL)) {
+			rmdir(t->root);
+			return -errno;
+		}
+		t->mounted = true;
+	}
+	snprintf(t->dir, sizeof(t->dir), "%s/instances/sud-%d", t->root,
+		 getpid());
+	return mkdir(t->dir, 0700) ? -errno : 0;
+}
+
+static void tracer_close(struct tracer *t)
+{
+	put(t->dir, "events/raw_syscalls/enable", "0");
+	rmdir(t->dir);
+	if (t->mounted) {
+		umount2(t->root, MNT_DETACH);
+		rmdir(t->root);
+	}
+}
+
+static int tracer_start(struct tracer *t, pid_t pid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", pid);
+	return put(t->dir, "set_event_pid", text) ?:
+	       put(t->dir, "events/raw_syscalls/enable", "1");
+}
+
+/* What the trace tells, in the order of its lines. */
+struct traced {
+	int enter;
+	int exit;
+	int unpaired;
+	int dispatched;
+	int allowed;
+	long first_enter;
+	long first_exit;
+	int last_was_enter;
+};
+
+static int tracer_read(struct tracer *t, struct traced *seen)
+{
+	char path[192], line[512], *p;
+	FILE *file;
+	long nr;
+
+	memset(seen, 0, sizeof(*seen));
+	seen->first_enter = -2;
+	seen->first_exit = -2;
+	put(t->dir, "events/raw_syscalls/enable", "0");
+	snprintf(path, sizeof(path), "%s/trace", t->dir);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file)) {
+		p = strstr(line, ": NR ");
+		if (line[0] == '#' || !p)
+			continue;
+		nr = strtol(p + 5, NULL, 10);
+		if (strstr(line, "sys_enter")) {
+			if (!seen->enter++)
+				seen->first_enter = nr;
+			if (seen->last_was_enter)
+				seen->unpaired++;
+			seen->last_was_enter = 1;
+			if (nr == NR_ALLOWED)
+				seen->allowed++;
+		} else if (strstr(line, "sys_exit")) {
+			if (!seen->exit++)
+				seen->first_exit = nr;
+			/* Switched on in the midst of a call. */
+			if (!seen->last_was_enter && seen->enter)
+				seen->unpaired++;
+			seen->last_was_enter = 0;
+		}
+		if (nr == NR_DISPATCHED)
+			seen->dispatched++;
+	}
+	fclose(file);
+	return 0;
+}
+
+static void need_tracer(struct __test_metadata *_metadata, struct tracer *t)
+{
+	int err = tracer_open(t);
+
+	if (err)
+		SKIP(_exit(255), "no tracefs: %s", strerror(-err));
+}
+
+TEST_F(order, O1_O2_tracepoints)
+{
+	struct traced seen = { };
+	struct tracer t;
+	int status, err;
+
+	need_tracer(_metadata, &t);
+	self->pid = fork();
+	if (self->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		mixed_calls();
+	}
+	err = waitpid(self->pid, &status, WUNTRACED) != self->pid;
+	err = err ?: tracer_start(&t, self->pid);
+	kill(self->pid, SIGCONT);
+	err = err ?: waitpid(self->pid, &status, 0) != self->pid;
+	err = err ?: tracer_read(&t, &seen);
+	tracer_close(&t);
+	ASSERT_EQ(0, err);
+	EXPECT_TRUE(sud_exited(status, 0)) {
+		TH_LOG("status %#x", status);
+	}
+	EXPECT_EQ(0, seen.dispatched);
+	EXPECT_EQ(0, seen.unpaired);
+	EXPECT_LT(50, shared->dispatched);
+	EXPECT_EQ(shared->dispatched, shared->handled);
+	EXPECT_LT(20, shared->allowed);
+	EXPECT_EQ(shared->allowed, seen.allowed);
+	/* one return from the handler for each dispatched call, at least */
+	EXPECT_LE(shared->dispatched + shared->allowed, seen.enter);
+}
+
+TEST_F(order, O2_tracepoint_enabled_in_handler_sees_both)
+{
+	struct traced seen = { };
+	struct tracer t;
+	int status, err;
+
+	need_tracer(_metadata, &t);
+	self->pid = fork();
+	if (self->pid == 0)
+		spin_in_handler();
+	err = !wait_at_handler(self->pid);
+	err = err ?: tracer_start(&t, self->pid);
+	shared->go = 1;
+	err = err ?: waitpid(self->pid, &status, 0) != self->pid;
+	err = err ?: tracer_read(&t, &seen);
+	tracer_close(&t);
+	ASSERT_EQ(0, err);
+	EXPECT_TRUE(sud_exited(status, 0)) {
+		TH_LOG("status %#x", status);
+	}
+	EXPECT_EQ(SYS_getppid, seen.first_enter);
+	EXPECT_EQ(SYS_getppid, seen.first_exit);
+	EXPECT_EQ(0, seen.unpaired);
+	EXPECT_EQ(0, seen.dispatched);
+	/* getppid(), rt_sigreturn(), and exit_group() that has no exit */
+	EXPECT_EQ(3, seen.enter);
+	EXPECT_EQ(2, seen.exit);
+}
+
+/* ---- O7: work that is asked for while the selector read sleeps ---- */
+
+static long installed = -2;
+
+static void meanwhile_filter(void *arg)
+{
+	installed = install_filter(SYS_getppid,
+				   SECCOMP_RET_ERRNO | FILTER_ERRNO,
+				   SECCOMP_FILTER_FLAG_TSYNC);
+}
+
+static void sleep_in_selector(struct __test_metadata *_metadata,
+			      struct sud_uffd *u, long nr, long *ret)
+{
+	const char *trouble;
+
+	ASSERT_EQ(0, sud_uffd_start(u));
+	ASSERT_EQ(0, sud_arm_native(u->page));
+	*ret = call(nr);
+	ASSERT_EQ(0, sud_off());
+	trouble = sud_uffd_join(u);
+	ASSERT_EQ(NULL, trouble) {
+		TH_LOG("%s", trouble);
+	}
+}
+
+TEST_F(order, O7_filter_installed_during_selector_read)
+{
+	struct sud_uffd u = {
+		.meanwhile = meanwhile_filter,
+		.byte = SUD_ALLOW,
+	};
+	long ret;
+	int err;
+
+	err = sud_uffd_open(&u);
+	if (err)
+		SKIP(return, "userfaultfd: %s", strerror(-err));
+	ASSERT_EQ(0, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	sleep_in_selector(_metadata, &u, SYS_getppid, &ret);
+	ASSERT_EQ(0, installed);
+	EXPECT_EQ(-FILTER_ERRNO, ret);
+	EXPECT_EQ(0, sud_count);
+}
+
+/* Resolved to BLOCK, the call is dispatched, and the filter is not asked. */
+TEST_F(order, O7_filter_is_not_asked_if_blocked)
+{
+	struct sud_uffd u = {
+		.meanwhile = meanwhile_filter,
+		.byte = SUD_BLOCK,
+	};
+	long ret;
+	int err;
+
+	err = sud_uffd_open(&u);
+	if (err)
+		SKIP(return, "userfaultfd: %s", strerror(-err));
+	ASSERT_EQ(0, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	sleep_in_selector(_metadata, &u, SYS_getppid, &ret);
+	ASSERT_EQ(0, installed);
+	EXPECT_EQ(SYS_getppid, ret);
+	EXPECT_EQ(1, sud_count);
+	EXPECT_EQ(-1, syscall(SYS_getppid));
+	EXPECT_EQ(FILTER_ERRNO, errno);
+}
+
+static struct tracer sleeping_tracer;
+static int tracer_started = -1;
+static pid_t traced_tid;
+
+static void meanwhile_tracepoint(void *arg)
+{
+	tracer_started = tracer_start(&sleeping_tracer, traced_tid);
+}
+
+TEST_F(order, O7_tracepoint_enabled_during_selector_read)
+{
+	struct sud_uffd u = {
+		.meanwhile = meanwhile_tracepoint,
+		.byte = SUD_ALLOW,
+	};
+	struct traced seen = { };
+	long ret;
+	int err;
+
+	err = sud_uffd_open(&u);
+	if (err)
+		SKIP(return, "userfaultfd: %s", strerror(-err));
+	need_tracer(_metadata, &sleeping_tracer);
+	traced_tid = syscall(SYS_gettid);
+	sleep_in_selector(_metadata, &u, NR_ALLOWED, &ret);
+	err = tracer_read(&sleeping_tracer, &seen);
+	tracer_close(&sleeping_tracer);
+	ASSERT_EQ(0, tracer_started);
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(-ENOSYS, ret);
+	EXPECT_EQ(NR_ALLOWED, seen.first_enter);
+	EXPECT_EQ(NR_ALLOWED, seen.first_exit);
+	EXPECT_EQ(1, seen.allowed);
+	EXPECT_EQ(0, seen.unpaired);
+}
+
+TEST_HARNESS_MAIN

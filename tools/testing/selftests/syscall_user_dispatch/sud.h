@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Shared layer of the Syscall User Dispatch selftests.
+ *
+ * Two kinds of code take part. Foreign code lives on a page mapped low in the
+ * address space, at SUD_FOREIGN: it is a copy of a template that loads the
+ * registers and makes one system call. Everything from SUD_NATIVE up (the
+ * test, the C library, the vDSO) is native and, once armed by
+ * sud_arm_native(), exempt. An assertion may therefore print, and the signal
+ * handler may return, whatever the selector says.
+ *
+ * A test that exempts less than that is on its own: until it is off again it
+ * must make no system call but those that it means to see dispatched.
+ *
+ * Everything that knows about a machine's registers or instructions is in
+ * sud_asm.h.
+ */
+#ifndef SUD_H
+#define SUD_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <linux/prctl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+/* Headers without the feature: the tests compile, and skip at run time. */
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH	59
+#endif
+#ifndef PR_SYS_DISPATCH_OFF
+#define PR_SYS_DISPATCH_OFF		0
+#endif
+#ifndef PR_SYS_DISPATCH_ON
+#define PR_SYS_DISPATCH_ON		1
+#endif
+#ifndef PR_SYS_DISPATCH_EXCLUSIVE_ON
+#define PR_SYS_DISPATCH_EXCLUSIVE_ON	1
+#endif
+#ifndef PR_SYS_DISPATCH_INCLUSIVE_ON
+#define PR_SYS_DISPATCH_INCLUSIVE_ON	2
+#endif
+#ifndef SYSCALL_DISPATCH_FILTER_ALLOW
+#define SYSCALL_DISPATCH_FILTER_ALLOW	0
+#endif
+#ifndef SYSCALL_DISPATCH_FILTER_BLOCK
+#define SYSCALL_DISPATCH_FILTER_BLOCK	1
+#endif
+#ifndef SYS_USER_DISPATCH
+#define SYS_USER_DISPATCH		2
+#endif
+#ifndef PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG
+#define PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG	0x4210
+#endif
+#ifndef PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG
+#define PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG	0x4211
+#endif
+
+/* The names as the tests use them. */
+#define SUD_OFF		PR_SYS_DISPATCH_OFF
+#define SUD_EXCL	PR_SYS_DISPATCH_EXCLUSIVE_ON
+#define SUD_INCL	PR_SYS_DISPATCH_INCLUSIVE_ON
+#define SUD_ALLOW	SYSCALL_DISPATCH_FILTER_ALLOW
+#define SUD_BLOCK	SYSCALL_DISPATCH_FILTER_BLOCK
+
+#define SUD_FOREIGN	0x20000UL
+#define SUD_NATIVE	0x100000UL
+
+/* The range that exempts all native code: from SUD_NATIVE to the top. */
+#define SUD_NATIVE_OFFSET	SUD_NATIVE
+#define SUD_NATIVE_LENGTH	(-SUD_NATIVE - 1)
+
+#include "sud_asm.h"
+
+/**
+ * struct sud_record - one SIGSYS as the handler found it
+ * @info:	the siginfo
+ * @uc:		the machine context; the floating point state it points to is
+ *		gone when the handler has returned
+ */
+struct sud_record {
+	siginfo_t info;
+	ucontext_t uc;
+};
+
+#define SUD_LOG_SIZE 16
+
+/* The selector byte that tests use unless they need one of their own. */
+static volatile uint8_t sud_selector __attribute__((unused));
+
+/* Number of SIGSYS seen since sud_reset(); the first few are kept. */
+static volatile unsigned int sud_count __attribute__((unused));
+static struct sud_record sud_log[SUD_LOG_SIZE] __attribute__((unused));
+
+/*
+ * What the handler does beside recording; both are cleared by sud_reset().
+ *
+ * @sud_unblock: written to ALLOW first thing, for tests in which the return
+ * from the handler is not exempt.
+ * @sud_hook: called last, may change the context. Without one the context is
+ * left alone, so that the call returns its own number.
+ */
+static volatile uint8_t *volatile sud_unblock __attribute__((unused));
+static void (*volatile sud_hook)(siginfo_t *info, ucontext_t *uc)
+	__attribute__((unused));
+
+/* The SIGSYS handler: makes no system call of its own. */
+static void __attribute__((unused))
+sud_handler(int sig __attribute__((unused)), siginfo_t *info, void *context)
+{
+	void (*hook)(siginfo_t *info, ucontext_t *uc) = sud_hook;
+	unsigned int n;
+
+	if (sud_unblock)
+		*sud_unblock = SUD_ALLOW;
+
+	n = __atomic_fetch_add(&sud_count, 1, __ATOMIC_SEQ_CST);
+	if (n < SUD_LOG_SIZE) {
+		memcpy(&sud_log[n].info, info, sizeof(*info));
+		/* The tail of ucontext_t is the library's, not the kernel's. */
+		memcpy(&sud_log[n].uc, context,
+		       offsetof(ucontext_t, uc_sigmask) +
+		       sizeof(unsigned long));
+	}
+
+	if (hook)
+		hook(info, context);
+}
+
+/**
+ * sud_hook_rerun - hook: run the dispatched call natively
+ *
+ * Sets the selector to ALLOW and steps back over the instruction. The
+ * selector is still at ALLOW when the call has returned.
+ */
+static inline void sud_hook_rerun(siginfo_t *info __attribute__((unused)),
+				  ucontext_t *uc)
+{
+	sud_selector = SUD_ALLOW;
+	SUD_REG_IP(uc) -= SUD_INSN_LEN;
+}
+
+/**
+ * sud_reset - forget what was recorded, and the hooks; the selector allows
+ */
+static inline void sud_reset(void)
+{
+	sud_selector = SUD_ALLOW;
+	sud_count = 0;
+	sud_unblock = NULL;
+	sud_hook = NULL;
+	memset(sud_log, 0, sizeof(sud_log));
+}
+
+/**
+ * sud_handle - install sud_handler() for SIGSYS
+ * @flags: sa_flags beside SA_SIGINFO
+ *
+ * Return: 0, or -1 with errno set.
+ */
+static inline int sud_handle(int flags)
+{
+	struct sigaction act = {
+		.sa_sigaction = sud_handler,
+		.sa_flags = SA_SIGINFO | flags,
+	};
+
+	return sigaction(SIGSYS, &act, NULL);
+}
+
+/**
+ * sud_foreign_map_at - map a foreign page at a given address
+ * @addr:	where: a free page below SUD_NATIVE
+ *
+ * Return: true if the page is there, with the template on it.
+ */
+static inline bool sud_foreign_map_at(unsigned long addr)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	void *p;
+
+	p = mmap((void *)addr, page, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (p == MAP_FAILED)
+		return false;
+	if (p != (void *)addr) {
+		munmap(p, page);
+		return false;
+	}
+	memcpy(p, sud_template, sud_template_end - sud_template);
+	return !mprotect(p, page, PROT_READ | PROT_EXEC);
+}
+
+/**
+ * sud_foreign_map - map the foreign page
+ *
+ * Return: true if the page is there, with the template on it.
+ */
+static inline bool sud_foreign_map(void)
+{
+	return sud_foreign_map_at(SUD_FOREIGN);
+}
+
+/**
+ * sud_foreign_ip - the instruction pointer after the foreign system call
+ */
+static inline unsigned long sud_foreign_ip(void)
+{
+	return SUD_FOREIGN + (sud_template_ip - sud_template);
+}
+
+/**
+ * sud_foreign_call - make a system call from the foreign page
+ * @nr:		its number
+ * @a1:		first argument, and so on
+ *
+ * Return: what the register holds afterwards: the result or -errno if the
+ * call ran, the call's number if it was dispatched and the handler left it so.
+ */
+static inline long sud_foreign_call(long nr, long a1, long a2, long a3,
+				    long a4, long a5, long a6)
+{
+	return ((sud_call_fn *)SUD_FOREIGN)(nr, a1, a2, a3, a4, a5, a6);
+}
+
+/**
+ * sud_prctl - the raw prctl(PR_SET_SYSCALL_USER_DISPATCH, ...)
+ * @op:		and so on: the arguments as the kernel sees them
+ *
+ * Return: 0, or the negative error number.
+ */
+static inline long sud_prctl(unsigned long op, unsigned long offset,
+			     unsigned long length, unsigned long selector)
+{
+	long ret;
+
+	errno = 0;
+	ret = syscall(SYS_prctl, (long)PR_SET_SYSCALL_USER_DISPATCH, op,
+		      offset, length, selector);
+	return ret == -1 ? -errno : ret;
+}
+
+/**
+ * sud_arm - sud_prctl() with a pointer for the selector
+ *
+ * Return: 0, or the negative error number.
+ */
+static inline long sud_arm(unsigned long op, unsigned long offset,
+			   unsigned long length, const volatile void *selector)
+{
+	return sud_prctl(op, offset, length, (unsigned long)selector);
+}
+
+/**
+ * sud_arm_native - arm with all native code exempt
+ *
+ * Return: 0, or the negative error number.
+ */
+static inline long sud_arm_native(const volatile void *selector)
+{
+	return sud_arm(SUD_EXCL, SUD_NATIVE_OFFSET, SUD_NATIVE_LENGTH,
+		       selector);
+}
+
+/**
+ * sud_off - disarm
+ *
+ * Return: 0, or the negative error number.
+ */
+static inline long sud_off(void)
+{
+	return sud_arm(SUD_OFF, 0, 0, NULL);
+}
+
+/**
+ * sud_available - does this kernel have the feature?
+ *
+ * The calling thread is off afterwards.
+ */
+static inline bool sud_available(void)
+{
+	return sud_off() == 0;
+}
+
+/**
+ * sud_has_inclusive - does this kernel know INCLUSIVE? (5.11 did not)
+ *
+ * The calling thread is off afterwards.
+ */
+static inline bool sud_has_inclusive(void)
+{
+	/* No edge of rule A5, and nothing that native code would notice. */
+	return sud_arm(SUD_INCL, SUD_FOREIGN, 4096, NULL) == 0 &&
+	       sud_off() == 0;
+}
+
+/* First statement of every test that needs the feature. */
+#define SUD_REQUIRE() do {						\
+	if (!sud_available())						\
+		SKIP(return, "no syscall user dispatch in this kernel"); \
+} while (0)
+
+#define SUD_REQUIRE_INCLUSIVE() do {					\
+	SUD_REQUIRE();							\
+	if (!sud_has_inclusive())					\
+		SKIP(return, "no PR_SYS_DISPATCH_INCLUSIVE_ON in this kernel"); \
+} while (0)
+
+/*
+ * In FIXTURE_SETUP() a return would go on to the test itself. 255 is how the
+ * harness's child says that it skipped.
+ */
+#define SUD_SKIP_SETUP(...) SKIP(_exit(255), __VA_ARGS__)
+
+#define SUD_REQUIRE_SETUP() do {					\
+	if (!sud_available())						\
+		SUD_SKIP_SETUP("no syscall user dispatch in this kernel"); \
+} while (0)
+
+/**
+ * sud_probe - is a foreign call dispatched now?
+ *
+ * Makes a foreign call that fails in the same way always and everywhere,
+ * close(-1). Needs sud_handle(), sud_foreign_map() and a hook that leaves the
+ * result alone.
+ *
+ * Return: 1 if it was dispatched, exactly once and at the right place; 0 if
+ * it ran and no SIGSYS was seen; -1 for anything else.
+ */
+static inline int sud_probe(void)
+{
+	unsigned int before = sud_count;
+	long ret = sud_foreign_call(SUD_NR_CLOSE, -1, 0, 0, 0, 0, 0);
+	unsigned int seen = sud_count - before;
+
+	if (ret == -EBADF && !seen)
+		return 0;
+	if (ret != SUD_NR_CLOSE || seen != 1)
+		return -1;
+	if (before < SUD_LOG_SIZE &&
+	    (sud_log[before].info.si_code != SYS_USER_DISPATCH ||
+	     sud_log[before].info.si_syscall != SUD_NR_CLOSE ||
+	     sud_log[before].info.si_call_addr != (void *)sud_foreign_ip()))
+		return -1;
+	return 1;
+}
+
+/**
+ * sud_run_child - run a function in a forked child
+ * @fn:		its return value is the child's exit status
+ * @arg:	its argument
+ *
+ * Return: the child's wait status, or -1.
+ */
+static inline int sud_run_child(int (*fn)(void *arg), void *arg)
+{
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (pid < 0)
+		return -1;
+	if (pid == 0)
+		_exit(fn(arg));
+	while (waitpid(pid, &status, 0) != pid) {
+		if (errno != EINTR)
+			return -1;
+	}
+	return status;
+}
+
+/* Tests on a wait status. */
+static inline bool sud_exited(int status, int code)
+{
+	return status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == code;
+}
+
+static inline bool sud_killed(int status, int sig)
+{
+	return status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == sig;
+}
+
+/**
+ * sud_setup - what most tests start with
+ *
+ * Map the foreign page, install the handler, reset the log.
+ *
+ * Return: true if all that worked.
+ */
+static inline bool sud_setup(void)
+{
+	sud_reset();
+	return sud_foreign_map() && sud_handle(0) == 0;
+}
+
+/* The program probe, and its exit status: see there. */
+#define SUD_PROBE_NAME		"probe" SUD_SUFFIX
+#define SUD_PROBE_RAN		20
+#define SUD_PROBE_SETUID	10
+
+#endif /* SUD_H */

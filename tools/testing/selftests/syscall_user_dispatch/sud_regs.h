@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A foreign system call with every register under the test's control
+ * (x86-64). The template is copied to SUD_REGS_CODE on the foreign page and
+ * finds its data at a fixed address below 2 GiB, so that no register is
+ * needed to reach it.
+ */
+#ifndef SUD_REGS_H
+#define SUD_REGS_H
+
+#include <cpuid.h>
+
+#include "sud.h"
+
+#define SUD_REGS_CODE	(SUD_FOREIGN + 0x400)
+#define SUD_REGS_DATA	0x30000
+#define SUD_REGS_PAGES	4
+
+#define SUD_REGS_STR_(x)	#x
+#define SUD_REGS_STR(x)		SUD_REGS_STR_(x)
+/* Assembler operand: an offset into the data. */
+#define SUD_REGS_AT(off)	SUD_REGS_STR(SUD_REGS_DATA) "+" #off
+
+enum {
+	SUD_RAX, SUD_RBX, SUD_RCX, SUD_RDX, SUD_RSI, SUD_RDI, SUD_RBP,
+	SUD_R8, SUD_R9, SUD_R10, SUD_R11, SUD_R12, SUD_R13, SUD_R14, SUD_R15,
+	SUD_NR_REGS
+};
+
+struct sud_regs {
+	/* 0x000: as loaded before the call */
+	uint64_t in[SUD_NR_REGS];
+	uint64_t flags_in;
+	/* 0x080: as found after it */
+	uint64_t out[SUD_NR_REGS];
+	uint64_t flags_out;
+	/* 0x100 */
+	uint64_t sp_saved;
+	uint64_t sp_in;
+	uint64_t sp_out;
+	/* 0x118: which state components xrstor and xsave act on */
+	uint32_t xmask;
+	uint32_t mxcsr;
+	/* 0x120: the red zone, as found after the call */
+	uint64_t red_out[16];
+	uint8_t pad[0x1000 - 0x1a0];
+	/* 0x1000, 0x2000: the extended state, before and after */
+	uint8_t xin[0x1000];
+	uint8_t xout[0x1000];
+	/* 0x3000: the handler's copy of the state in its frame */
+	uint8_t xframe[0x1000];
+};
+
+#define sud_regs ((struct sud_regs *)SUD_REGS_DATA)
+
+extern const char sud_regs_template[] __attribute__((visibility("hidden")));
+extern const char sud_regs_ip[] __attribute__((visibility("hidden")));
+extern const char sud_regs_end[] __attribute__((visibility("hidden")));
+
+#define SUD_REGS_LOAD(reg, off)		\
+	"	mov	" SUD_REGS_AT(off) ", %" #reg "\n"
+#define SUD_REGS_STORE(reg, off)	\
+	"	mov	%" #reg ", " SUD_REGS_AT(off) "\n"
+#define SUD_REGS_RED(slot, off)		\
+	"	mov	" #slot "(%rsp), %rax\n"	\
+	"	mov	%rax, " SUD_REGS_AT(off) "\n"
+
+/*
+ * Loads and stores are plain moves: they leave the flags alone, and are
+ * aligned, as an alignment check that is switched on demands. The red zone
+ * takes a copy of the registers.
+ */
+__asm__(".pushsection .text\n"
+	"sud_regs_template:\n"
+	"	push	%rbx\n"
+	"	push	%rbp\n"
+	"	push	%r12\n"
+	"	push	%r13\n"
+	"	push	%r14\n"
+	"	push	%r15\n"
+	SUD_REGS_STORE(rsp, 0x100)
+	"	sub	$0x100, %rsp\n"
+	"	and	$-16, %rsp\n"
+	SUD_REGS_STORE(rsp, 0x108)
+	"	mov	" SUD_REGS_AT(0x118) ", %eax\n"
+	"	xor	%edx, %edx\n"
+	"	xrstor64 " SUD_REGS_AT(0x1000) "\n"
+	"	pushq	" SUD_REGS_AT(0x78) "\n"
+	"	popfq\n"
+	SUD_REGS_LOAD(rax, 0x00) SUD_REGS_LOAD(rbx, 0x08)
+	SUD_REGS_LOAD(rcx, 0x10) SUD_REGS_LOAD(rdx, 0x18)
+	SUD_REGS_LOAD(rsi, 0x20) SUD_REGS_LOAD(rdi, 0x28)
+	SUD_REGS_LOAD(rbp, 0x30) SUD_REGS_LOAD(r8, 0x38)
+	SUD_REGS_LOAD(r9, 0x40) SUD_REGS_LOAD(r10, 0x48)
+	SUD_REGS_LOAD(r11, 0x50) SUD_REGS_LOAD(r12, 0x58)
+	SUD_REGS_LOAD(r13, 0x60) SUD_REGS_LOAD(r14, 0x68)
+	SUD_REGS_LOAD(r15, 0x70)
+	"	mov	%rax, -8(%rsp)\n"
+	"	mov	%rbx, -16(%rsp)\n"
+	"	mov	%rcx, -24(%rsp)\n"
+	"	mov	%rdx, -32(%rsp)\n"
+	"	mov	%rsi, -40(%rsp)\n"
+	"	mov	%rdi, -48(%rsp)\n"
+	"	mov	%rbp, -56(%rsp)\n"
+	"	mov	%r8, -64(%rsp)\n"
+	"	mov	%r9, -72(%rsp)\n"
+	"	mov	%r10, -80(%rsp)\n"
+	"	mov	%r11, -88(%rsp)\n"
+	"	mov	%r12, -96(%rsp)\n"
+	"	mov	%r13, -104(%rsp)\n"
+	"	mov	%r14, -112(%rsp)\n"
+	"	mov	%r15, -120(%rsp)\n"
+	"	mov	%rax, -128(%rsp)\n"
+	"	syscall\n"
+	"sud_regs_ip:\n"
+	SUD_REGS_STORE(rax, 0x80) SUD_REGS_STORE(rbx, 0x88)
+	SUD_REGS_STORE(rcx, 0x90) SUD_REGS_STORE(rdx, 0x98)
+	SUD_REGS_STORE(rsi, 0xa0) SUD_REGS_STORE(rdi, 0xa8)
+	SUD_REGS_STORE(rbp, 0xb0) SUD_REGS_STORE(r8, 0xb8)
+	SUD_REGS_STORE(r9, 0xc0) SUD_REGS_STORE(r10, 0xc8)
+	SUD_REGS_STORE(r11, 0xd0) SUD_REGS_STORE(r12, 0xd8)
+	SUD_REGS_STORE(r13, 0xe0) SUD_REGS_STORE(r14, 0xe8)
+	SUD_REGS_STORE(r15, 0xf0) SUD_REGS_STORE(rsp, 0x110)
+	SUD_REGS_RED(-8, 0x120) SUD_REGS_RED(-16, 0x128)
+	SUD_REGS_RED(-24, 0x130) SUD_REGS_RED(-32, 0x138)
+	SUD_REGS_RED(-40, 0x140) SUD_REGS_RED(-48, 0x148)
+	SUD_REGS_RED(-56, 0x150) SUD_REGS_RED(-64, 0x158)
+	SUD_REGS_RED(-72, 0x160) SUD_REGS_RED(-80, 0x168)
+	SUD_REGS_RED(-88, 0x170) SUD_REGS_RED(-96, 0x178)
+	SUD_REGS_RED(-104, 0x180) SUD_REGS_RED(-112, 0x188)
+	SUD_REGS_RED(-120, 0x190) SUD_REGS_RED(-128, 0x198)
+	"	pushfq\n"
+	"	popq	" SUD_REGS_AT(0xf8) "\n"
+	"	pushq	$0x202\n"
+	"	popfq\n"
+	"	mov	" SUD_REGS_AT(0x118) ", %eax\n"
+	"	xor	%edx, %edx\n"
+	"	xsave64	" SUD_REGS_AT(0x2000) "\n"
+	"	fninit\n"
+	"	ldmxcsr	" SUD_REGS_AT(0x11c) "\n"
+	SUD_REGS_LOAD(rsp, 0x100)
+	"	pop	%r15\n"
+	"	pop	%r14\n"
+	"	pop	%r13\n"
+	"	pop	%r12\n"
+	"	pop	%rbp\n"
+	"	pop	%rbx\n"
+	"	ret\n"
+	"sud_regs_end:\n"
+	".popsection\n");
+
+/* The state components that a program may fill with any bits. */
+#define SUD_X87		0x1u
+#define SUD_SSE		0x2u
+#define SUD_AVX		0x4u
+#define SUD_AVX512	0xe0u
+
+/* Offset of the parts of the legacy area. */
+#define SUD_X_FCW	0
+#define SUD_X_FSW	2
+#define SUD_X_FTW	4
+#define SUD_X_MXCSR	24
+#define SUD_X_ST	32
+#define SUD_X_XMM	160
+#define SUD_X_HEADER	512
+
+/**
+ * sud_regs_component - where xsave puts a component beyond the legacy area
+ *
+ * Return: true if this machine has it.
+ */
+static inline bool sud_regs_component(unsigned int nr, size_t *off,
+				      size_t *size)
+{
+	unsigned int a, b, c, d;
+
+	if (!(sud_regs->xmask & (1u << nr)) ||
+	    !__get_cpuid_count(0xd, nr, &a, &b, &c, &d))
+		return false;
+	*off = b;
+	*size = a;
+	return true;
+}
+
+/**
+ * sud_regs_map - put the template on the foreign page and map its data
+ *
+ * Return: false if the machine has no xsave, or no memory.
+ */
+static inline bool sud_regs_map(void)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	unsigned int a, b, c, d, nr;
+	size_t off, size;
+	uint32_t xcr0;
+
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
+		return false;
+	asm volatile("xgetbv" : "=a" (xcr0), "=d" (d) : "c" (0));
+
+	if (mprotect((void *)SUD_FOREIGN, page, PROT_READ | PROT_WRITE))
+		return false;
+	memcpy((void *)SUD_REGS_CODE, sud_regs_template,
+	       sud_regs_end - sud_regs_template);
+	if (mprotect((void *)SUD_FOREIGN, page, PROT_READ | PROT_EXEC))
+		return false;
+
+	if (mmap(sud_regs, SUD_REGS_PAGES * page, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) !=
+	    (void *)sud_regs)
+		return false;
+
+	sud_regs->xmask = xcr0 & (SUD_X87 | SUD_SSE | SUD_AVX | SUD_AVX512);
+	sud_regs->mxcsr = 0x1f80;
+	for (nr = 0; nr < SUD_NR_REGS; nr++)
+		sud_regs->in[nr] = 0xa5a5000000000000 | (nr << 8) |
+				   (uint64_t)(0x1111 * nr) << 32;
+	sud_regs->flags_in = 0x202;
+
+	/* Exceptions are masked, so that none is raised by a pattern. */
+	*(uint16_t *)(sud_regs->xin + SUD_X_FCW) = 0x0b7f;
+	*(uint16_t *)(sud_regs->xin + SUD_X_FSW) = 0x5f24;
+	*(uint16_t *)(sud_regs->xin + SUD_X_FTW) = 0x00ff;
+	*(uint32_t *)(sud_regs->xin + SUD_X_MXCSR) = 0x7fa4;
+	for (nr = 0; nr < 8; nr++)
+		memset(sud_regs->xin + SUD_X_ST + 16 * nr, 0x81 + nr, 10);
+	for (nr = 0; nr < 256; nr++)
+		sud_regs->xin[SUD_X_XMM + nr] = 7 * nr + 3;
+	for (nr = 2; nr < 8; nr++) {
+		if (!sud_regs_component(nr, &off, &size))
+			continue;
+		if (off + size > sizeof(sud_regs->xin))
+			return false;
+		memset(sud_regs->xin + off, 0xc0 + nr, size);
+		sud_regs->xin[off] = nr;
+		sud_regs->xin[off + size - 1] = 0x10 + nr;
+	}
+	*(uint64_t *)(sud_regs->xin + SUD_X_HEADER) = sud_regs->xmask;
+	return true;
+}
+
+static inline void sud_regs_call(void)
+{
+	((void (*)(void))SUD_REGS_CODE)();
+}
+
+/* The instruction pointer after the template's call. */
+static inline unsigned long sud_regs_call_ip(void)
+{
+	return SUD_REGS_CODE + (sud_regs_ip - sud_regs_template);
+}
+
+/**
+ * sud_regs_differ - compare an xsave image with what was loaded
+ *
+ * The last-instruction pointers of the x87 are left out: processors differ.
+ *
+ * Return: NULL, or the part that differs.
+ */
+static inline const char *sud_regs_differ(const uint8_t *image)
+{
+	const uint8_t *want = sud_regs->xin;
+	size_t off, size;
+	unsigned int nr;
+
+	if (memcmp(image + SUD_X_FCW, want + SUD_X_FCW, 2))
+		return "x87 control word";
+	if (memcmp(image + SUD_X_FSW, want + SUD_X_FSW, 2))
+		return "x87 status word";
+	if (image[SUD_X_FTW] != want[SUD_X_FTW])
+		return "x87 tag word";
+	for (nr = 0; nr < 8; nr++) {
+		if (memcmp(image + SUD_X_ST + 16 * nr,
+			   want + SUD_X_ST + 16 * nr, 10))
+			return "x87 register";
+	}
+	if (memcmp(image + SUD_X_MXCSR, want + SUD_X_MXCSR, 4))
+		return "mxcsr";
+	if (memcmp(image + SUD_X_XMM, want + SUD_X_XMM, 256))
+		return "xmm register";
+	for (nr = 2; nr < 8; nr++) {
+		if (sud_regs_component(nr, &off, &size) &&
+		    memcmp(image + off, want + off, size))
+			return nr == 2 ? "ymm register" : "zmm register";
+	}
+	return NULL;
+}
+
+#endif /* SUD_REGS_H */

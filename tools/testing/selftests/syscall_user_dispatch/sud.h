@@ -341,9 +341,12 @@ static inline bool sud_has_inclusive(void)
  */
 static inline int sud_probe(void)
 {
-	unsigned int before = sud_count;
-	long ret = sud_foreign_call(SUD_NR_CLOSE, -1, 0, 0, 0, 0, 0);
-	unsigned int seen = sud_count - before;
+	unsigned int before = sud_count, seen;
+	long ret;
+
+	ret = sud_foreign_call(SUD_NR_CLOSE, -1, 0, 0, 0, 0, 0);
+	seen = sud_count;
+	seen -= before;
 
 	if (ret == -EBADF && !seen)
 		return 0;

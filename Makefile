@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+# The front door. The work is done by the scripts in harness/.
+
+# What the scripts read from the environment.
+export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
+export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL
+
+.NOTPARALLEL:
+.PHONY: help setup run shell check kernel kernel-image selftests tree refresh
+.PHONY: series base-files clean distclean
+
+help:
+	@sed -n 's/^#| \{0,1\}//p' Makefile
+
+#| make run            boot the patched kernel and watch a program's calls come back to it
+#| make shell          a shell in the guest, the selftests on board
+#| make check          the full proof
+#|
+#| make kernel         build the kernel of CONFIG into build/CONFIG/
+#| make kernel-image   the same, then print the image's path
+#| make selftests      build and install the selftests into build/CONFIG/kselftest/
+#| make tree           build/tree: a git branch of the patched kernel, one commit a patch
+#| make refresh        take edits in build/tree over into the repository
+#| make series         generate patches/5.10/ from series/ and the files it lists
+#| make base-files     hash the kernel files that the series edits, for all of base/
+#| make setup          install the Debian packages that are missing
+#| make clean          remove what was built (not downloads and ccache's cache)
+#| make distclean      remove all of build/
+#|
+#| CONFIG=x86_64       which kernel: a name in harness/configs/
+#| PROG=path           run: your own program instead of the sample, with ARGS='...'
+#| FILES='path ...'    run, shell: take these along into the guest
+#| QUICK=1             check: only what takes a newcomer under 20 minutes
+#| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
+#|                     run, shell: QEMU's -cpu, further options, kernel command line,
+#|                     memory, CPUs, tcg or kvm
+#| BASE=5.10.262-1     which kernel source: a name in base/
+#| KERNEL_SRC=path     a 5.10.y tree or tarball of your own (BASE=try: of an unknown base)
+#| FORCE=1             tree, clean: drop edits made in build/tree
+#| TARGETS='...'       selftests: which of the kernel's
+#| SIGNOFF='Name <address>'
+#|                     series: write it signed off to build/series/
+#| BUILD=path          another place for build/
+
+setup:
+	@harness/setup
+
+run: setup
+	@harness/guest/run program
+
+shell: setup
+	@harness/guest/run shell
+
+check: setup
+	@harness/check
+
+kernel: setup
+	@harness/kernel $(CONFIG)
+
+kernel-image: setup
+	@harness/kernel --image $(CONFIG)
+
+selftests: setup
+	@harness/kernel --selftests $(CONFIG)
+
+tree: setup
+	@harness/tree
+
+refresh: setup
+	@harness/refresh
+
+series:
+	@harness/series.py
+
+base-files: setup
+	@harness/base-files
+
+clean:
+	@harness/clean
+
+distclean:
+	@harness/clean --all

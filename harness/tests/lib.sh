@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What the tests of the harness share. A test script ends with `sum`.
+
+# shellcheck source-path=SCRIPTDIR source=../lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+# TESTS is for the scripts that source this.
+# shellcheck disable=SC2034
+TESTS=$ROOT/harness/tests
+SCRATCH=$(mktemp -d)
+trap 'rm -rf "$SCRATCH"' EXIT
+passed=0 failed=0 skipped=0
+
+ok()
+{
+	passed=$((passed + 1))
+	echo "ok: $1"
+}
+
+not_ok()
+{
+	failed=$((failed + 1))
+	echo "NOT OK: $1"
+	sed 's/^/    /' "$SCRATCH/output"
+}
+
+skip()
+{
+	skipped=$((skipped + 1))
+	echo "skipped: $1: $2"
+}
+
+# check NAME COMMAND...: the command must succeed.
+check()
+{
+	local name=$1
+	shift
+	if "$@" >"$SCRATCH/output" 2>&1 </dev/null; then
+		ok "$name"
+	else
+		not_ok "$name"
+	fi
+}
+
+# refuse NAME PATTERN COMMAND...: the command must fail, and say why in words that match.
+refuse()
+{
+	local name=$1 pattern=$2 status=0
+	shift 2
+	"$@" >"$SCRATCH/output" 2>&1 </dev/null || status=$?
+	if [ "$status" = 0 ]; then
+		echo "(it succeeded)" >>"$SCRATCH/output"
+		not_ok "$name"
+	elif ! grep -qE -- "$pattern" "$SCRATCH/output" || grep -q Traceback "$SCRATCH/output"; then
+		echo "(expected: $pattern)" >>"$SCRATCH/output"
+		not_ok "$name"
+	else
+		ok "$name"
+	fi
+}
+
+# sum: the last line, and the script's status.
+sum()
+{
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" = 0 ]
+}

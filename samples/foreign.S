@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A program for another system: what a compatibility layer would load from a
+ * foreign executable. It is only data here; the layer maps a copy of it and
+ * jumps there. It makes its system calls itself, by numbers of its own system
+ * (see foreign.h), and knows nothing of Linux.
+ *
+ * The number goes in rax, the arguments in rdi, rsi, rdx; the result is in rax,
+ * every other register stays, rcx and r11 aside.
+ */
+#include "foreign.h"
+
+	.macro foreign_call number
+	mov	$\number, %eax
+	syscall
+	.endm
+
+	.section .rodata
+	.balign	16
+	.globl	foreign_image, foreign_main, foreign_repeat, foreign_repeat_ip, foreign_image_end
+foreign_image:
+
+/* foreign_main(struct foreign_block *block): leaves by the exit call only. */
+foreign_main:
+	mov	%rdi, %rbx
+
+	mov	$1, %edi
+	mov	FOREIGN_TEXT(%rbx), %rsi
+	mov	FOREIGN_LENGTH(%rbx), %rdx
+	foreign_call FOREIGN_WRITE
+	mov	%rax, 0(%rbx)
+
+	foreign_call FOREIGN_GET_PID
+	mov	%rax, 8(%rbx)
+
+	foreign_call FOREIGN_TIME
+	mov	%rax, 16(%rbx)
+
+	foreign_call FOREIGN_VERSION
+	mov	%rax, 24(%rbx)
+
+	foreign_call FOREIGN_UNKNOWN
+	mov	%rax, 32(%rbx)
+
+	mov	FOREIGN_STATUS(%rbx), %rdi
+	foreign_call FOREIGN_EXIT
+	ud2
+
+/* foreign_repeat(number, rounds): one call many times; the result of the last. */
+foreign_repeat:
+	mov	%rdi, %rax
+	syscall
+foreign_repeat_ip:
+	dec	%rsi
+	jnz	foreign_repeat
+	ret
+
+foreign_image_end:
+
+	.section .note.GNU-stack, "", @progbits

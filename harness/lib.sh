@@ -3,6 +3,9 @@
 # What the scripts of the harness share. Source it after "set -euo pipefail".
 # Everything said goes to stderr: stdout is for the one result that a script prints.
 
+# Without this, "set -e" is off within $(...), and a failure there goes unseen.
+shopt -s inherit_errexit
+
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$(realpath -m "${BUILD:-$ROOT/build}")
 export ROOT BUILD LC_ALL=C

@@ -79,7 +79,7 @@ void syscall_user_dispatch_off(struct task_struct *tsk);
  * A call that was dispatched was entered in nobody's eyes, so nobody may see
  * it return. Forgets the mark, so that it hides this exit only.
  *
- * Returns: True if the exit must be reported to no one.
+ * Return: True if the exit must be reported to no one.
  */
 static inline bool syscall_user_dispatch_hide_exit(unsigned long ti_work)
 {

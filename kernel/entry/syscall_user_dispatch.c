@@ -76,12 +76,19 @@ static void __noreturn syscall_user_dispatch_die(struct pt_regs *regs, int sig)
 	unreachable();
 }
 
+/* The call is not made, and that is nobody else's business. */
+static void syscall_user_dispatch_skip(struct pt_regs *regs)
+{
+	/* If nobody changes that, the call returns its own number. */
+	syscall_rollback(current, regs);
+	set_thread_flag(TIF_SYSCALL_HIDE_EXIT);
+}
+
 static void syscall_user_dispatch_raise(struct pt_regs *regs)
 {
 	kernel_siginfo_t info;
 
-	/* If the handler leaves it alone, the call returns its own number. */
-	syscall_rollback(current, regs);
+	syscall_user_dispatch_skip(regs);
 
 	clear_siginfo(&info);
 	info.si_signo = SIGSYS;
@@ -90,8 +97,6 @@ static void syscall_user_dispatch_raise(struct pt_regs *regs)
 	info.si_arch = syscall_get_arch(current);
 	info.si_syscall = syscall_get_nr(current, regs);
 	force_sig_info(&info);
-
-	set_thread_flag(TIF_SYSCALL_HIDE_EXIT);
 }
 
 /**
@@ -104,7 +109,8 @@ static void syscall_user_dispatch_raise(struct pt_regs *regs)
  * if the selector is bad.
  *
  * Return: false if the call is to be run. True if it was dispatched: SIGSYS is
- * on its way, and the caller neither runs the call nor reports it to anyone.
+ * on its way, and the caller neither runs the call nor reports it to anyone;
+ * likewise if the thread was killed while the selector was read.
  */
 bool syscall_user_dispatch(struct pt_regs *regs)
 {
@@ -122,14 +128,23 @@ bool syscall_user_dispatch(struct pt_regs *regs)
 	}
 
 	/*
-	 * The kernel put this call into the program's way, so the program can
-	 * not be expected to have its selector in order.
+	 * The kernel put this call into the program's way, so the program
+	 * cannot be expected to have its selector in order.
 	 */
 	if (arch_is_vdso_sigreturn(regs))
 		return false;
 
-	if (unlikely(fault))
+	if (unlikely(fault)) {
+		/*
+		 * A fatal signal cuts the read short when it sleeps. Then the
+		 * selector is not to blame, and the signal ends the thread.
+		 */
+		if (fatal_signal_pending(current)) {
+			syscall_user_dispatch_skip(regs);
+			return true;
+		}
 		syscall_user_dispatch_die(regs, SIGSEGV);
+	}
 	if (unlikely(state != SYSCALL_DISPATCH_FILTER_BLOCK))
 		syscall_user_dispatch_die(regs, SIGSYS);
 

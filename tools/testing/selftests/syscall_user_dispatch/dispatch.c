@@ -16,7 +16,7 @@
 
 #include "../kselftest_harness.h"
 
-#define X32_BIT 0x40000000L
+#define BIT_30 0x40000000
 
 /* Shared with children, and with threads that come and go. */
 static volatile int *shared;
@@ -40,9 +40,9 @@ FIXTURE_TEARDOWN(dispatch)
 }
 
 /* One foreign call under BLOCK. Its result; the selector allows again. */
-static long blocked_call(long nr)
+static sud_word blocked_call(sud_word nr)
 {
-	long ret;
+	sud_word ret;
 
 	sud_selector = SUD_BLOCK;
 	ret = sud_foreign_call(nr, 1, 2, 3, 4, 5, 6);
@@ -52,26 +52,28 @@ static long blocked_call(long nr)
 
 /* ---- D1: the signal ---- */
 
-static const long numbers[] = {
+static const sud_word numbers[] = {
 	SYS_read, SYS_getpid, SYS_rt_sigreturn, SYS_restart_syscall,
-	SYS_rt_sigreturn | X32_BIT, SYS_getpid | X32_BIT,
+	/* with and without x32's bit */
+	SYS_rt_sigreturn ^ BIT_30, SYS_getpid ^ BIT_30,
 	/* no such call */
 	9999, 0x7fffffff,
-	/* negative as an int, and yet positive in 64 bits */
-	0x80000000L, 0xffffffffL, 0xfffffffcL,
 	/* negative */
-	-2, -4, -38, -4096, -0x80000000L,
+	-1, -2, -4, -38, -4096, INT32_MIN,
+#if SUD_WORD_BITS == 64
+	/* negative as an int, and yet positive in 64 bits */
+	0x80000000, 0xffffffff, 0xfffffffc,
 	/* a high half that the int does not show */
-	0x1234567800000027L, 0x123456789abcdef0L,
-	(long)0x8000000000000027L, (long)0xffffffff00000027L,
-	(long)0x8000000000000000L,
+	0x1234567800000027, 0x123456789abcdef0,
+	0x8000000000000027, 0xffffffff00000027, INT64_MIN,
+#endif
 };
 
 TEST_F(dispatch, D1_siginfo)
 {
 	struct sud_record *r = &sud_log[0];
 	unsigned int i, j;
-	long ret;
+	sud_word ret;
 
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		sud_reset();
@@ -82,7 +84,7 @@ TEST_F(dispatch, D1_siginfo)
 		ASSERT_EQ(0, sud_off());
 
 		ASSERT_EQ(1, sud_count) {
-			TH_LOG("number %#lx", numbers[i]);
+			TH_LOG("number %#jx", (uintmax_t)numbers[i]);
 		}
 		EXPECT_EQ(numbers[i], ret);
 		EXPECT_EQ(SIGSYS, r->info.si_signo);
@@ -90,7 +92,7 @@ TEST_F(dispatch, D1_siginfo)
 		EXPECT_EQ(2, r->info.si_code);
 		EXPECT_EQ((void *)sud_foreign_ip(), r->info.si_call_addr);
 		EXPECT_EQ((int)numbers[i], r->info.si_syscall) {
-			TH_LOG("number %#lx", numbers[i]);
+			TH_LOG("number %#jx", (uintmax_t)numbers[i]);
 		}
 		EXPECT_EQ(SUD_AUDIT_ARCH, r->info.si_arch);
 
@@ -197,7 +199,7 @@ TEST_F(dispatch, D1_each_thread_its_own)
 static void hook_copy_fpstate(siginfo_t *info __attribute__((unused)),
 			      ucontext_t *uc)
 {
-	uint8_t *fp = (uint8_t *)uc->uc_mcontext.fpregs;
+	uint8_t *fp = sud_regs_fpstate(uc);
 	/* struct _fpx_sw_bytes: magic1, extended_size, xfeatures, xstate_size */
 	uint32_t *sw = (uint32_t *)(fp + 464);
 	uint32_t size = 512;
@@ -209,71 +211,41 @@ static void hook_copy_fpstate(siginfo_t *info __attribute__((unused)),
 	memcpy(sud_regs->xframe, fp, size);
 }
 
-/*
- * The handler starts with the alignment check still on, and the compiler's
- * idea of a copy need not be aligned: switch it off first.
- */
-void ac_handler(int sig, siginfo_t *info, void *context)
-	__attribute__((visibility("hidden")));
-void ac_target(int sig, siginfo_t *info, void *context)
-	__attribute__((visibility("hidden")));
-__asm__(".pushsection .text\n"
-	"ac_handler:\n"
-	"	pushfq\n"
-	"	andq	$~0x40000, (%rsp)\n"
-	"	popfq\n"
-	"	jmp	ac_target\n"
-	".popsection\n");
-
-void ac_target(int sig, siginfo_t *info, void *context)
-{
-	sud_handler(sig, info, context);
-}
-
 static bool handle_ac(void)
 {
 	struct sigaction act = {
-		.sa_sigaction = ac_handler,
+		.sa_sigaction = sud_regs_ac_handler,
 		.sa_flags = SA_SIGINFO,
 	};
 
 	return sigaction(SIGSYS, &act, NULL) == 0;
 }
 
-static const int greg[SUD_NR_REGS] = {
-	REG_RAX, REG_RBX, REG_RCX, REG_RDX, REG_RSI, REG_RDI, REG_RBP,
-	REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
-};
-
 /* Arithmetic flags, direction, alignment check. */
 #define FLAGS_MASK	(0x8d5UL | 0x400UL | 0x40000UL)
 
 static void check_regs(struct __test_metadata *_metadata)
 {
-	gregset_t *gregs = &sud_log[0].uc.uc_mcontext.gregs;
+	ucontext_t *uc = &sud_log[0].uc;
 	uint64_t want, flags = sud_regs->flags_in;
 	unsigned int i;
 
 	ASSERT_EQ(1, sud_count);
-	EXPECT_EQ(sud_regs_call_ip(), (unsigned long)(*gregs)[REG_RIP]);
-	EXPECT_EQ(sud_regs->sp_in, (unsigned long)(*gregs)[REG_RSP]);
+	EXPECT_EQ(sud_regs_call_ip(), (sud_uword)SUD_REG_IP(uc));
+	EXPECT_EQ(sud_regs->sp_in, (sud_uword)SUD_REG_SP(uc));
 	EXPECT_EQ(sud_regs->sp_in, sud_regs->sp_out);
-	EXPECT_EQ(flags, (uint64_t)(*gregs)[REG_EFL] & (FLAGS_MASK | 0x202));
+	EXPECT_EQ(flags, SUD_REGS_FLAGS(uc) & (FLAGS_MASK | 0x202));
 	EXPECT_EQ(flags, sud_regs->flags_out & (FLAGS_MASK | 0x202));
 	for (i = 0; i < SUD_NR_REGS; i++) {
-		want = sud_regs->in[i];
-		if (i == SUD_RCX)
-			want = sud_regs_call_ip();
-		if (i == SUD_R11)
-			want = (*gregs)[REG_EFL];
-		EXPECT_EQ(want, (uint64_t)(*gregs)[greg[i]]) {
+		want = sud_regs_expected(i, uc);
+		EXPECT_EQ(want, sud_regs_frame(uc, i)) {
 			TH_LOG("in the handler's frame, register %u", i);
 		}
 		EXPECT_EQ(want, sud_regs->out[i]) {
 			TH_LOG("after the return, register %u", i);
 		}
 	}
-	for (i = 0; i < 16; i++) {
+	for (i = 0; (int)i < SUD_REGS_RED_SLOTS; i++) {
 		EXPECT_EQ(sud_regs->in[i % SUD_NR_REGS],
 			  sud_regs->red_out[i]) {
 			TH_LOG("red zone, slot %u", i);
@@ -297,8 +269,8 @@ TEST_F(dispatch, D2_integer_registers)
 	ASSERT_TRUE(sud_regs_map());
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		sud_reset();
-		/* All 64 bits of it. */
-		sud_regs->in[SUD_RAX] = numbers[i];
+		/* All of it. */
+		sud_regs->in[SUD_AX] = (sud_uword)numbers[i];
 		dispatch_regs(_metadata);
 		check_regs(_metadata);
 	}
@@ -346,7 +318,7 @@ TEST_F(dispatch, D2_vector_registers)
 static void hook_spoil_xmm(siginfo_t *info __attribute__((unused)),
 			   ucontext_t *uc)
 {
-	uc->uc_mcontext.fpregs->_xmm[3].element[1] ^= 1;
+	sud_regs_fpstate(uc)[SUD_X_XMM + 3 * 16 + 4] ^= 1;
 }
 
 TEST_F(dispatch, D2_handler_may_change_vector_registers)
@@ -359,7 +331,7 @@ TEST_F(dispatch, D2_handler_may_change_vector_registers)
 
 /* ---- D3, D4: the way back ---- */
 
-static volatile long result;
+static volatile sud_word result;
 
 static void hook_result(siginfo_t *info __attribute__((unused)),
 			ucontext_t *uc)
@@ -369,9 +341,11 @@ static void hook_result(siginfo_t *info __attribute__((unused)),
 
 TEST_F(dispatch, D3_result_is_what_the_handler_left)
 {
-	static const long results[] = {
-		0, 1, -1, -38, -4, -4095, -512, -513, -514, -516,
-		0x123456789abcdefL, (long)0x8000000000000000L,
+	static const sud_word results[] = {
+		0, 1, -1, -38, -4, -4095, -512, -513, -514, -516, INT32_MIN,
+#if SUD_WORD_BITS == 64
+		0x123456789abcdef, INT64_MIN,
+#endif
 	};
 	unsigned int i;
 
@@ -407,15 +381,16 @@ TEST_F(dispatch, D4_rerun)
 
 	/* All six arguments reach it. */
 	sud_selector = SUD_BLOCK;
-	ret = sud_foreign_call(SYS_mmap, 0x40000, 8192, PROT_READ | PROT_WRITE,
+	ret = sud_foreign_call(SUD_NR_MMAP, 0x40000, 8192,
+			       PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
 			       -1, 0);
 	EXPECT_EQ(3, sud_count);
 	ASSERT_EQ(0x40000, ret);
 	*(volatile char *)(ret + 8191) = 1;
 	sud_selector = SUD_BLOCK;
-	ret = sud_foreign_call(SYS_mmap, 0x50000, 4096, PROT_READ, MAP_PRIVATE,
-			       -1, 0);
+	ret = sud_foreign_call(SUD_NR_MMAP, 0x50000, 4096, PROT_READ,
+			       MAP_PRIVATE, -1, 0);
 	EXPECT_EQ(4, sud_count);
 	EXPECT_EQ(-EBADF, ret);
 }
@@ -848,30 +823,14 @@ TEST_F(dispatch, D11_altstack)
  * A system call with a stack pointer that leads nowhere; if it comes back,
  * the stack is put right.
  */
-extern const char bad_sp_template[] __attribute__((visibility("hidden")));
-extern const char bad_sp_end[] __attribute__((visibility("hidden")));
-__asm__(".pushsection .text\n"
-	"bad_sp_template:\n"
-	"	mov	%rsp, %rdx\n"
-	"	mov	%rdi, %rax\n"
-	"	mov	%rsi, %rsp\n"
-	"	syscall\n"
-	"	mov	%rdx, %rsp\n"
-	"	ret\n"
-	"bad_sp_end:\n"
-	".popsection\n");
-
 #define BAD_SP_CODE	(SUD_FOREIGN + 0xc00)
-#define BAD_SP_IP	(BAD_SP_CODE + 11)
+#define BAD_SP_IP	(BAD_SP_CODE + (sud_bad_sp_ip - sud_bad_sp_template))
 #define BAD_SP		0x8000UL
 
 static bool bad_sp_map(void)
 {
-	if (mprotect((void *)SUD_FOREIGN, 4096, PROT_READ | PROT_WRITE))
-		return false;
-	memcpy((void *)BAD_SP_CODE, bad_sp_template,
-	       bad_sp_end - bad_sp_template);
-	return !mprotect((void *)SUD_FOREIGN, 4096, PROT_READ | PROT_EXEC);
+	return sud_foreign_add(BAD_SP_CODE, sud_bad_sp_template,
+			       sud_bad_sp_end);
 }
 
 static long bad_sp_call(long nr, unsigned long sp)
@@ -879,7 +838,7 @@ static long bad_sp_call(long nr, unsigned long sp)
 	long ret;
 
 	sud_selector = SUD_BLOCK;
-	ret = ((long (*)(long, unsigned long))BAD_SP_CODE)(nr, sp);
+	ret = ((sud_bad_sp_fn *)BAD_SP_CODE)(nr, sp);
 	sud_selector = SUD_ALLOW;
 	return ret;
 }
@@ -1017,7 +976,7 @@ static void jump_out(struct __test_metadata *_metadata, unsigned int rounds)
 	}
 	EXPECT_EQ(rounds, sud_count);
 	ASSERT_EQ(0, sigprocmask(SIG_BLOCK, NULL, &after));
-	EXPECT_EQ(0, memcmp(&before, &after, sizeof(long)));
+	EXPECT_EQ(0, memcmp(&before, &after, SUD_SIGSET_SIZE));
 	ASSERT_EQ(0, sigpending(&pending));
 	EXPECT_EQ(0, sigismember(&pending, SIGSYS));
 

@@ -5,10 +5,10 @@
 #define _GNU_SOURCE
 #include <elf.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/procfs.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 
@@ -129,7 +129,7 @@ struct doom {
 };
 
 /* The number of the call that meets the bad selector. */
-#define FATAL_NR 12345
+#define FATAL_NR SUD_NR(12345)
 
 static int doomed(void *arg)
 {
@@ -388,19 +388,35 @@ TEST_F(bad, F3_F4_traced)
 
 struct core {
 	bool found;
-	struct elf_prstatus prstatus;
+	short cursig;
+	struct user_regs_struct regs;
 	siginfo_t info;
 	unsigned int threads;
 };
+
+/*
+ * The process status is, in each ABI, three ints, the current signal as a
+ * short, this and that, the registers, and an int, padded as a register is.
+ * (The C library's structure is not the kernel's in x32.)
+ */
+static bool read_prstatus(int fd, off_t at, size_t size, struct core *core)
+{
+	off_t regs = at + size - sizeof(sud_word) - sizeof(core->regs);
+
+	return pread(fd, &core->cursig, sizeof(core->cursig),
+		     at + 3 * sizeof(int)) == sizeof(core->cursig) &&
+	       pread(fd, &core->regs, sizeof(core->regs), regs) ==
+	       sizeof(core->regs);
+}
 
 /* Read the notes of a core file: the first thread's is the one that dumped. */
 static void read_core(const char *name, struct core *core)
 {
 	int fd = open(name, O_RDONLY | O_CLOEXEC);
-	Elf64_Ehdr ehdr;
-	Elf64_Phdr phdr;
-	Elf64_Nhdr nhdr;
-	off_t at, end;
+	ElfW(Ehdr) ehdr;
+	ElfW(Phdr) phdr;
+	ElfW(Nhdr) nhdr;
+	off_t at, desc, end;
 	int i;
 
 	if (fd < 0)
@@ -420,15 +436,14 @@ static void read_core(const char *name, struct core *core)
 			if (pread(fd, &nhdr, sizeof(nhdr), at) != sizeof(nhdr))
 				goto out;
 			at += sizeof(nhdr);
+			desc = at + ((nhdr.n_namesz + 3) & ~3);
 			if (nhdr.n_type == NT_PRSTATUS && !core->threads++)
-				core->found = pread(fd, &core->prstatus,
-						    sizeof(core->prstatus),
-						    at + ((nhdr.n_namesz + 3) &
-							  ~3)) ==
-					      sizeof(core->prstatus);
+				core->found = read_prstatus(fd, desc,
+							    nhdr.n_descsz,
+							    core);
 			if (nhdr.n_type == NT_SIGINFO &&
 			    pread(fd, &core->info, sizeof(core->info),
-				  at + ((nhdr.n_namesz + 3) & ~3)) < 0)
+				  desc) < 0)
 				goto out;
 		}
 	}
@@ -491,21 +506,18 @@ static void dump(struct __test_metadata *_metadata, struct sud_core *c,
 static void check_core(struct __test_metadata *_metadata, struct core *core,
 		       int status, int sig)
 {
-	struct user_regs_struct *regs = (void *)&core->prstatus.pr_reg;
+	struct user_regs_struct *regs = &core->regs;
+	unsigned int i;
 
 	check_doom(_metadata, status, sig);
 	EXPECT_TRUE(WCOREDUMP(status));
 	/* Rolled back: as the program had them at the instruction. */
-	EXPECT_EQ(sud_foreign_ip(), regs->rip);
-	EXPECT_EQ(FATAL_NR, regs->rax);
-	EXPECT_EQ(FATAL_NR, regs->orig_rax);
-	EXPECT_EQ(1, regs->rdi);
-	EXPECT_EQ(2, regs->rsi);
-	EXPECT_EQ(3, regs->rdx);
-	EXPECT_EQ(4, regs->r10);
-	EXPECT_EQ(5, regs->r8);
-	EXPECT_EQ(6, regs->r9);
-	EXPECT_EQ(sig, core->prstatus.pr_cursig);
+	EXPECT_EQ(sud_foreign_ip(), SUD_USER_IP(regs));
+	EXPECT_EQ(FATAL_NR, SUD_USER_RET(regs));
+	EXPECT_EQ(FATAL_NR, SUD_USER_NR(regs));
+	for (i = 1; i <= 6; i++)
+		EXPECT_EQ(i, sud_user_arg(regs, i));
+	EXPECT_EQ(sig, core->cursig);
 	EXPECT_EQ(sig, core->info.si_signo);
 	EXPECT_EQ(SI_KERNEL, core->info.si_code);
 	EXPECT_EQ(0, core->info.si_errno);

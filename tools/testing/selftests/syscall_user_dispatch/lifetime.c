@@ -3,6 +3,7 @@
  * Syscall User Dispatch: lifetime of the state (rules L1 to L4).
  */
 #include "sud.h"
+#include "sud_beside.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -392,26 +393,13 @@ static char probe_path[PATH_MAX];
 
 static bool find_probe(void)
 {
-	static const char suffix[] = SUD_PROBE_NAME;
-	ssize_t len;
-	char *slash;
-
-	len = readlink("/proc/self/exe", probe_path,
-		       sizeof(probe_path) - sizeof(suffix) - 1);
-	if (len <= 0)
-		return false;
-	probe_path[len] = '\0';
-	slash = strrchr(probe_path, '/');
-	if (!slash)
-		return false;
-	strcpy(slash + 1, suffix);
-	return access(probe_path, X_OK) == 0;
+	return sud_beside(probe_path, "probe", SUD_SUFFIX);
 }
 
 #define REQUIRE_PROBE() do {						\
 	REQUIRE_ARMED();						\
 	ASSERT_TRUE(find_probe()) {					\
-		TH_LOG("no %s beside this program", SUD_PROBE_NAME);	\
+		TH_LOG("no probe" SUD_SUFFIX " beside this program");	\
 	}								\
 } while (0)
 
@@ -486,13 +474,13 @@ static void __attribute__((noreturn)) foreign_child(void)
 static long foreign_clone(unsigned long flags)
 {
 	/* As if foreign_child() had been called: see the ABI on alignment. */
-	void (**top)(void) = (void *)(STACK_TOP - 16);
+	sud_uword *top = (sud_uword *)STACK_TOP - 2;
 
-	*top = foreign_child;
+	*top = (uintptr_t)foreign_child;
 	sud_count = 0;
 	thread_verdict = 0;
 	sud_hook = sud_hook_rerun;
-	return sud_foreign_call(SYS_clone, flags, (long)top, 0, 0, 0, 0);
+	return sud_foreign_call(SYS_clone, flags, SUD_PTR(top), 0, 0, 0, 0);
 }
 
 TEST_F(creator, L1_vm_vfork_by_foreign_code)
@@ -685,7 +673,7 @@ FIXTURE_TEARDOWN(exec)
 #define REQUIRE_EXEC() do {						\
 	SUD_REQUIRE();							\
 	ASSERT_TRUE(find_probe()) {					\
-		TH_LOG("no %s beside this program", SUD_PROBE_NAME);	\
+		TH_LOG("no probe" SUD_SUFFIX " beside this program");	\
 	}								\
 } while (0)
 
@@ -758,8 +746,8 @@ static int foreign_exec_child(void *arg)
 	if (sud_arm_native(&sud_selector))
 		return 1;
 	sud_hook = sud_hook_rerun;
-	sud_foreign_call(SYS_execve, (long)args->path,
-			 (long)ARGV(args->path), (long)environ, 0, 0, 0);
+	sud_foreign_call(SYS_execve, SUD_PTR(args->path),
+			 SUD_PTR(ARGV(args->path)), SUD_PTR(environ), 0, 0, 0);
 	return 2;
 }
 
@@ -1057,8 +1045,8 @@ static int armed_with_nothing(void *arg)
 	uint8_t *old = arg;
 	long ret;
 
-	/* The return from the handler dies of its own dispatch. */
 	*old = SUD_ALLOW;
+	sud_hook = sud_hook_last;
 	if (sud_arm(SUD_EXCL, 0, 0, NULL))
 		return 1;
 	ret = syscall(SYS_close, -1);
@@ -1090,7 +1078,7 @@ TEST_F(creator, L3_off_forgets_range_and_selector)
 	EXPECT_EQ(1, sud_probe());
 	ASSERT_EQ(0, sud_off());
 	*old = SUD_BLOCK;
-	ASSERT_EQ(0, sud_arm(SUD_EXCL, 0, ~0UL, NULL));
+	ASSERT_EQ(0, sud_arm(SUD_EXCL, 0, SUD_UWORD_MAX, NULL));
 	EXPECT_EQ(0, sud_probe());
 	ASSERT_EQ(0, sud_off());
 

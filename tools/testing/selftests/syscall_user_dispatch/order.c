@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Dispatch and the other users of system-call entry: ptrace, seccomp and
- * tracepoints. Rules O1, O2 and O7.
+ * Dispatch and the other users of system-call entry, one step at a time. Rules
+ * O1, O2 and O7; tracer.c, filters.c and observers.c have the long mixes.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -10,11 +10,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
 
+#include "sud_trace.h"
 #include "sud_uffd.h"
 
 #include "../kselftest_harness.h"
@@ -48,8 +47,8 @@ struct syscall_info {
 };
 
 /* Numbers that nobody implements: they are the test's own, and recognised. */
-#define NR_DISPATCHED	20001
-#define NR_ALLOWED	20002
+#define NR_DISPATCHED	SUD_NR(20001)
+#define NR_ALLOWED	SUD_NR(20002)
 
 #define FILTER_ERRNO	ENOTNAM
 
@@ -487,190 +486,37 @@ TEST_F(order, O1_allowed_call_passes_ptrace_then_seccomp)
 
 /* ---- tracepoints ---- */
 
-/*
- * A trace instance of the test's own, for raw_syscalls, that shows one
- * thread only.
- */
-struct tracer {
-	char root[64];
-	char dir[96];
-	bool mounted;
-};
-
-static int put(const char *dir, const char *file, const char *text)
-{
-	char path[192];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	n = write(fd, text, strlen(text));
-	close(fd);
-	return n == (ssize_t)strlen(text) ? 0 : -EIO;
-}
-
-static int tracer_open(struct tracer *t)
-{
-	strcpy(t->root, "/sys/kernel/tracing");
-	t->mounted = false;
-	if (access("/sys/kernel/tracing/instances", X_OK)) {
-		strcpy(t->root, "/tmp/sud-tracefs-XXXXXX");
-		if (!mkdtemp(t->root))
-			return -errno;
-		if (mount("tracefs", t->root, "tracefs", 0, NULL)) {
-			rmdir(t->root);
-			return -errno;
-		}
-		t->mounted = true;
-	}
-	snprintf(t->dir, sizeof(t->dir), "%s/instances/sud-%d", t->root,
-		 getpid());
-	return mkdir(t->dir, 0700) ? -errno : 0;
-}
-
-static void tracer_close(struct tracer *t)
-{
-	put(t->dir, "events/raw_syscalls/enable", "0");
-	rmdir(t->dir);
-	if (t->mounted) {
-		umount2(t->root, MNT_DETACH);
-		rmdir(t->root);
-	}
-}
-
-static int tracer_start(struct tracer *t, pid_t pid)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", pid);
-	return put(t->dir, "set_event_pid", text) ?:
-	       put(t->dir, "events/raw_syscalls/enable", "1");
-}
-
-/* What the trace tells, in the order of its lines. */
-struct traced {
-	int enter;
-	int exit;
-	int unpaired;
-	int dispatched;
-	int allowed;
-	long first_enter;
-	long first_exit;
-	int last_was_enter;
-};
-
-static int tracer_read(struct tracer *t, struct traced *seen)
-{
-	char path[192], line[512], *p;
-	FILE *file;
-	long nr;
-
-	memset(seen, 0, sizeof(*seen));
-	seen->first_enter = -2;
-	seen->first_exit = -2;
-	put(t->dir, "events/raw_syscalls/enable", "0");
-	snprintf(path, sizeof(path), "%s/trace", t->dir);
-	file = fopen(path, "re");
-	if (!file)
-		return -errno;
-	while (fgets(line, sizeof(line), file)) {
-		p = strstr(line, ": NR ");
-		if (line[0] == '#' || !p)
-			continue;
-		nr = strtol(p + 5, NULL, 10);
-		if (strstr(line, "sys_enter")) {
-			if (!seen->enter++)
-				seen->first_enter = nr;
-			if (seen->last_was_enter)
-				seen->unpaired++;
-			seen->last_was_enter = 1;
-			if (nr == NR_ALLOWED)
-				seen->allowed++;
-		} else if (strstr(line, "sys_exit")) {
-			if (!seen->exit++)
-				seen->first_exit = nr;
-			/* Switched on in the midst of a call. */
-			if (!seen->last_was_enter && seen->enter)
-				seen->unpaired++;
-			seen->last_was_enter = 0;
-		}
-		if (nr == NR_DISPATCHED)
-			seen->dispatched++;
-	}
-	fclose(file);
-	return 0;
-}
-
-static void need_tracer(struct __test_metadata *_metadata, struct tracer *t)
-{
-	int err = tracer_open(t);
-
-	if (err)
-		SKIP(_exit(255), "no tracefs: %s", strerror(-err));
-}
-
-TEST_F(order, O1_O2_tracepoints)
-{
-	struct traced seen = { };
-	struct tracer t;
-	int status, err;
-
-	need_tracer(_metadata, &t);
-	self->pid = fork();
-	if (self->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		mixed_calls();
-	}
-	err = waitpid(self->pid, &status, WUNTRACED) != self->pid;
-	err = err ?: tracer_start(&t, self->pid);
-	kill(self->pid, SIGCONT);
-	err = err ?: waitpid(self->pid, &status, 0) != self->pid;
-	err = err ?: tracer_read(&t, &seen);
-	tracer_close(&t);
-	ASSERT_EQ(0, err);
-	EXPECT_TRUE(sud_exited(status, 0)) {
-		TH_LOG("status %#x", status);
-	}
-	EXPECT_EQ(0, seen.dispatched);
-	EXPECT_EQ(0, seen.unpaired);
-	EXPECT_LT(50, shared->dispatched);
-	EXPECT_EQ(shared->dispatched, shared->handled);
-	EXPECT_LT(20, shared->allowed);
-	EXPECT_EQ(shared->allowed, seen.allowed);
-	/* one return from the handler for each dispatched call, at least */
-	EXPECT_LE(shared->dispatched + shared->allowed, seen.enter);
-}
-
 TEST_F(order, O2_tracepoint_enabled_in_handler_sees_both)
 {
-	struct traced seen = { };
-	struct tracer t;
+	static struct sud_trace trace;
 	int status, err;
 
-	need_tracer(_metadata, &t);
+	err = sud_trace_open(&trace);
+	if (err)
+		SKIP(return, "no tracefs: %s", strerror(-err));
 	self->pid = fork();
 	if (self->pid == 0)
 		spin_in_handler();
 	err = !wait_at_handler(self->pid);
-	err = err ?: tracer_start(&t, self->pid);
+	err = err ?: sud_trace_start(&trace, self->pid);
 	shared->go = 1;
 	err = err ?: waitpid(self->pid, &status, 0) != self->pid;
-	err = err ?: tracer_read(&t, &seen);
-	tracer_close(&t);
+	err = err ?: sud_trace_read(&trace);
+	sud_trace_close(&trace);
 	ASSERT_EQ(0, err);
 	EXPECT_TRUE(sud_exited(status, 0)) {
 		TH_LOG("status %#x", status);
 	}
-	EXPECT_EQ(SYS_getppid, seen.first_enter);
-	EXPECT_EQ(SYS_getppid, seen.first_exit);
-	EXPECT_EQ(0, seen.unpaired);
-	EXPECT_EQ(0, seen.dispatched);
 	/* getppid(), rt_sigreturn(), and exit_group() that has no exit */
-	EXPECT_EQ(3, seen.enter);
-	EXPECT_EQ(2, seen.exit);
+	ASSERT_EQ(5, trace.n);
+	EXPECT_EQ(SUD_SEEN_ENTRY, trace.seen[0].what);
+	EXPECT_EQ(SYS_getppid, trace.seen[0].nr);
+	EXPECT_EQ(SUD_SEEN_EXIT, trace.seen[1].what);
+	EXPECT_EQ(SYS_getppid, trace.seen[1].nr);
+	EXPECT_EQ(SUD_SEEN_ENTRY, trace.seen[2].what);
+	EXPECT_EQ(SUD_SEEN_EXIT, trace.seen[3].what);
+	EXPECT_EQ(SUD_SEEN_ENTRY, trace.seen[4].what);
+	EXPECT_EQ(SYS_exit_group, trace.seen[4].nr);
 }
 
 /* ---- O7: work that is asked for while the selector read sleeps ---- */
@@ -738,42 +584,6 @@ TEST_F(order, O7_filter_is_not_asked_if_blocked)
 	EXPECT_EQ(1, sud_count);
 	EXPECT_EQ(-1, syscall(SYS_getppid));
 	EXPECT_EQ(FILTER_ERRNO, errno);
-}
-
-static struct tracer sleeping_tracer;
-static int tracer_started = -1;
-static pid_t traced_tid;
-
-static void meanwhile_tracepoint(void *arg)
-{
-	tracer_started = tracer_start(&sleeping_tracer, traced_tid);
-}
-
-TEST_F(order, O7_tracepoint_enabled_during_selector_read)
-{
-	struct sud_uffd u = {
-		.meanwhile = meanwhile_tracepoint,
-		.byte = SUD_ALLOW,
-	};
-	struct traced seen = { };
-	long ret;
-	int err;
-
-	err = sud_uffd_open(&u);
-	if (err)
-		SKIP(return, "userfaultfd: %s", strerror(-err));
-	need_tracer(_metadata, &sleeping_tracer);
-	traced_tid = syscall(SYS_gettid);
-	sleep_in_selector(_metadata, &u, NR_ALLOWED, &ret);
-	err = tracer_read(&sleeping_tracer, &seen);
-	tracer_close(&sleeping_tracer);
-	ASSERT_EQ(0, tracer_started);
-	ASSERT_EQ(0, err);
-	EXPECT_EQ(-ENOSYS, ret);
-	EXPECT_EQ(NR_ALLOWED, seen.first_enter);
-	EXPECT_EQ(NR_ALLOWED, seen.first_exit);
-	EXPECT_EQ(1, seen.allowed);
-	EXPECT_EQ(0, seen.unpaired);
 }
 
 TEST_HARNESS_MAIN

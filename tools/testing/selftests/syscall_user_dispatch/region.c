@@ -9,7 +9,10 @@
  */
 #include "sud.h"
 
+#include <asm/ldt.h>
 #include <asm/prctl.h>
+
+#include "sud_regs.h"
 
 #include "../kselftest_harness.h"
 
@@ -28,14 +31,14 @@
  * read when the call is exempt, and is read otherwise).
  */
 FIXTURE(region) {
-	unsigned long offset, length;
+	sud_uword offset, length;
 	uint8_t *unreadable;
 };
 
 FIXTURE_VARIANT(region) {
-	unsigned long op;
+	sud_uword op;
 	int relative;
-	unsigned long offset, length;
+	sud_uword offset, length;
 	bool runs;
 };
 
@@ -80,21 +83,21 @@ FIXTURE_VARIANT_ADD(region, incl_from_a_minus_2_length_3)
 FIXTURE_VARIANT_ADD(region, excl_nothing)
 { SUD_EXCL, 0, 0, 0, false };
 FIXTURE_VARIANT_ADD(region, excl_everything)
-{ SUD_EXCL, 0, 0, ~0UL, true };
+{ SUD_EXCL, 0, 0, SUD_UWORD_MAX, true };
 FIXTURE_VARIANT_ADD(region, excl_all_but_0)
-{ SUD_EXCL, 0, 1, ~0UL - 1, true };
+{ SUD_EXCL, 0, 1, SUD_UWORD_MAX - 1, true };
 FIXTURE_VARIANT_ADD(region, excl_top)
-{ SUD_EXCL, 0, ~0UL - 1, 1, false };
+{ SUD_EXCL, 0, SUD_UWORD_MAX - 1, 1, false };
 FIXTURE_VARIANT_ADD(region, excl_from_a_minus_1_length_1)
 { SUD_EXCL, REL_A, -1, 1, false };
 FIXTURE_VARIANT_ADD(region, excl_native)
 { SUD_EXCL, 0, SUD_NATIVE_OFFSET, SUD_NATIVE_LENGTH, false };
 FIXTURE_VARIANT_ADD(region, incl_everything)
-{ SUD_INCL, 0, 0, ~0UL, false };
+{ SUD_INCL, 0, 0, SUD_UWORD_MAX, false };
 FIXTURE_VARIANT_ADD(region, incl_all_but_0)
-{ SUD_INCL, 0, 1, ~0UL - 1, false };
+{ SUD_INCL, 0, 1, SUD_UWORD_MAX - 1, false };
 FIXTURE_VARIANT_ADD(region, incl_top)
-{ SUD_INCL, 0, ~0UL - 1, 1, true };
+{ SUD_INCL, 0, SUD_UWORD_MAX - 1, 1, true };
 FIXTURE_VARIANT_ADD(region, incl_from_0_length_1)
 { SUD_INCL, 0, 0, 1, true };
 FIXTURE_VARIANT_ADD(region, incl_from_0_length_a)
@@ -161,7 +164,7 @@ TEST_F(region, R3_allowed_anywhere)
 
 /* What a child does that has a bad selector: it can end only by exit(0). */
 struct bad_selector {
-	unsigned long op, offset, length;
+	sud_uword op, offset, length;
 	volatile uint8_t *selector;
 	uint8_t value;
 };
@@ -181,7 +184,7 @@ static int call_with_bad_selector(void *arg)
 		armed = sud_foreign_call(SYS_prctl,
 					 PR_SET_SYSCALL_USER_DISPATCH, bad->op,
 					 bad->offset, bad->length,
-					 (long)bad->selector, 0);
+					 SUD_PTR(bad->selector), 0);
 	else
 		sud_selector = bad->value;
 	ret = foreign_close();
@@ -320,7 +323,7 @@ TEST_F(mapping, R4_mapped_and_not)
 	EXPECT_EQ(1, probe_at(ELSEWHERE));
 }
 
-static void check_move(struct __test_metadata *_metadata, unsigned long op,
+static void check_move(struct __test_metadata *_metadata, sud_uword op,
 		       size_t page, int inside)
 {
 	void *moved;
@@ -351,7 +354,7 @@ TEST_F(mapping, R4_mremap_inclusive)
 	check_move(_metadata, SUD_INCL, self->page, 1);
 }
 
-static void check_munmap(struct __test_metadata *_metadata, unsigned long op,
+static void check_munmap(struct __test_metadata *_metadata, sud_uword op,
 			 size_t page, int inside)
 {
 	ASSERT_TRUE(sud_foreign_map_at(ELSEWHERE));
@@ -377,18 +380,18 @@ TEST_F(mapping, R4_munmap_inclusive)
 }
 
 /*
- * R5: no segment base is added. In 64-bit mode the processor ignores that of
- * the code segment; what can be given a base are FS and GS. A region that
- * holds A + base would be hit by whoever adds one.
+ * R5: no segment base is added. A region that holds A + base would be hit by
+ * whoever adds one. In 64-bit mode the processor ignores the base of the code
+ * segment; what can be given one are FS and GS.
  */
+#if SUD_WORD_BITS == 64
 static unsigned long base_area[512];
 
-#ifdef __x86_64__
 static void check_base(struct __test_metadata *_metadata, int set, int get)
 {
-	unsigned long base = (unsigned long)&base_area[256];
-	unsigned long linear = sud_foreign_ip() + base;
-	unsigned long old, now;
+	sud_uword base = SUD_PTR(&base_area[256]);
+	sud_uword linear = sud_foreign_ip() + base;
+	sud_uword old, now;
 	long got, put, back;
 	int at_a, at_linear;
 
@@ -397,12 +400,12 @@ static void check_base(struct __test_metadata *_metadata, int set, int get)
 	 * all calls are foreign, the selector stands at ALLOW for them, and
 	 * nothing is asserted until it is back.
 	 */
-	got = sud_foreign_call(SYS_arch_prctl, get, (long)&old, 0, 0, 0, 0);
+	got = sud_foreign_call(SYS_arch_prctl, get, SUD_PTR(&old), 0, 0, 0, 0);
 	ASSERT_EQ(0, got);
 
 	ASSERT_EQ(0, sud_arm(SUD_INCL, sud_foreign_ip(), 1, &sud_selector));
 	put = sud_foreign_call(SYS_arch_prctl, set, base, 0, 0, 0, 0);
-	got = sud_foreign_call(SYS_arch_prctl, get, (long)&now, 0, 0, 0, 0);
+	got = sud_foreign_call(SYS_arch_prctl, get, SUD_PTR(&now), 0, 0, 0, 0);
 	sud_selector = SUD_BLOCK;
 	at_a = sud_probe();
 	sud_selector = SUD_ALLOW;
@@ -434,6 +437,51 @@ TEST_F(mapping, R5_fs_base_ignored)
 {
 	SUD_REQUIRE_INCLUSIVE();
 	check_base(_metadata, ARCH_SET_FS, ARCH_GET_FS);
+}
+
+#else /* 32 bits */
+
+#define CS_BASE 0x8000
+
+/* In a code segment with a base the instruction pointer is not the address. */
+TEST_F(mapping, R5_cs_base_ignored)
+{
+	struct user_desc desc = {
+		.base_addr = CS_BASE,
+		.limit = 0xfffff,
+		.limit_in_pages = 1,
+		.seg_32bit = 1,
+		.contents = MODIFY_LDT_CONTENTS_CODE,
+	};
+	unsigned long ip = SUD_REGS_FAR_IP - CS_BASE;
+
+	SUD_REQUIRE_INCLUSIVE();
+	if (syscall(SYS_modify_ldt, 1, &desc, sizeof(desc))) {
+		if (errno == ENOSYS)
+			SKIP(return, "no modify_ldt() in this kernel");
+		ASSERT_EQ(0, errno);
+	}
+	ASSERT_TRUE(sud_regs_map());
+	/* The first of the local table, for user mode. */
+	ASSERT_TRUE(sud_regs_map_far(7, CS_BASE));
+	sud_regs->in[SUD_AX] = SUD_NR_CLOSE;
+	sud_regs->in[SUD_BX] = (sud_uword)-1;
+
+	ASSERT_EQ(0, sud_arm(SUD_INCL, ip, 1, &sud_selector));
+	sud_selector = SUD_BLOCK;
+	sud_regs_call();
+	sud_selector = SUD_ALLOW;
+	EXPECT_EQ(SUD_NR_CLOSE, sud_regs->out[SUD_AX]);
+	ASSERT_EQ(1, sud_count);
+	EXPECT_EQ((void *)ip, sud_log[0].info.si_call_addr);
+	EXPECT_EQ(ip, (unsigned long)SUD_REG_IP(&sud_log[0].uc));
+
+	ASSERT_EQ(0, sud_arm(SUD_INCL, SUD_REGS_FAR_IP, 1, &sud_selector));
+	sud_selector = SUD_BLOCK;
+	sud_regs_call();
+	sud_selector = SUD_ALLOW;
+	EXPECT_EQ(-EBADF, (sud_word)sud_regs->out[SUD_AX]);
+	EXPECT_EQ(1, sud_count);
 }
 #endif
 

@@ -12,11 +12,10 @@
 #include <sys/ptrace.h>
 #include <time.h>
 
+#include "sud_asleep.h"
 #include "sud_uffd.h"
 
 #include "../kselftest_harness.h"
-
-#define X32_BIT 0x40000000L
 
 /* ---- D7: numbers that look like restart codes ---- */
 
@@ -27,7 +26,7 @@ FIXTURE(number)
 
 FIXTURE_VARIANT(number)
 {
-	long nr;
+	sud_word nr;
 };
 
 FIXTURE_VARIANT_ADD(number, ERESTARTSYS) { .nr = -512 };
@@ -37,11 +36,13 @@ FIXTURE_VARIANT_ADD(number, ENOIOCTLCMD) { .nr = -515 };
 FIXTURE_VARIANT_ADD(number, ERESTART_RESTARTBLOCK) { .nr = -516 };
 FIXTURE_VARIANT_ADD(number, none) { .nr = -1 };
 FIXTURE_VARIANT_ADD(number, EINTR) { .nr = -4 };
+#if SUD_WORD_BITS == 64
 /* The same in 32 bits only, and in an int that has a foreign high half. */
-FIXTURE_VARIANT_ADD(number, ERESTARTSYS_32) { .nr = 0xfffffe00L };
-FIXTURE_VARIANT_ADD(number, ERESTART_RESTARTBLOCK_32) { .nr = 0xfffffdfcL };
-FIXTURE_VARIANT_ADD(number, none_32) { .nr = 0xffffffffL };
-FIXTURE_VARIANT_ADD(number, ERESTARTSYS_high) { .nr = 0x12345678fffffe00L };
+FIXTURE_VARIANT_ADD(number, ERESTARTSYS_32) { .nr = 0xfffffe00 };
+FIXTURE_VARIANT_ADD(number, ERESTART_RESTARTBLOCK_32) { .nr = 0xfffffdfc };
+FIXTURE_VARIANT_ADD(number, none_32) { .nr = 0xffffffff };
+FIXTURE_VARIANT_ADD(number, ERESTARTSYS_high) { .nr = 0x12345678fffffe00 };
+#endif
 /* And one that looks like nothing. */
 FIXTURE_VARIANT_ADD(number, getpid) { .nr = SYS_getpid };
 
@@ -55,7 +56,8 @@ FIXTURE_TEARDOWN(number)
 {
 }
 
-static void check_record(struct __test_metadata *_metadata, long nr, long ret)
+static void check_record(struct __test_metadata *_metadata, sud_word nr,
+			 sud_word ret)
 {
 	ASSERT_EQ(1, sud_count);
 	EXPECT_EQ(nr, ret);
@@ -67,11 +69,11 @@ static void check_record(struct __test_metadata *_metadata, long nr, long ret)
 	EXPECT_EQ((void *)sud_foreign_ip(), sud_log[0].info.si_call_addr);
 }
 
-static void dispatch_number(struct __test_metadata *_metadata, long nr,
+static void dispatch_number(struct __test_metadata *_metadata, sud_word nr,
 			    int flags)
 {
 	unsigned int i;
-	long ret;
+	sud_word ret;
 
 	ASSERT_EQ(0, sud_handle(flags));
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
@@ -123,7 +125,7 @@ static void meanwhile_usr1(void *arg)
  * SIGUSR1 is pending at the same exit to user space: it interrupts the
  * handler of SIGSYS at its first instruction, and sees the registers there.
  */
-static void number_with_usr1(struct __test_metadata *_metadata, long nr,
+static void number_with_usr1(struct __test_metadata *_metadata, sud_word nr,
 			     int sys_flags, int usr1_flags)
 {
 	struct sud_uffd u = {
@@ -131,7 +133,7 @@ static void number_with_usr1(struct __test_metadata *_metadata, long nr,
 		.byte = SUD_BLOCK,
 	};
 	const char *trouble;
-	long ret;
+	sud_word ret;
 	int err;
 
 	err = sud_uffd_open(&u);
@@ -153,7 +155,7 @@ static void number_with_usr1(struct __test_metadata *_metadata, long nr,
 	ASSERT_EQ(1, usr1_count);
 	EXPECT_EQ((unsigned long)sud_handler,
 		  (unsigned long)SUD_REG_IP(&usr1_uc));
-	EXPECT_EQ(0, SUD_REG_RET(&usr1_uc));
+	EXPECT_EQ(SUD_HANDLER_RET(SIGSYS, nr), SUD_REG_RET(&usr1_uc));
 }
 
 TEST_F_TIMEOUT(number, D7_exact_with_other_signal, 10)
@@ -181,7 +183,7 @@ TEST_F_TIMEOUT(number, D7_exact_in_signal_after_return, 10)
 		.byte = SUD_BLOCK,
 	};
 	const char *trouble;
-	long ret;
+	sud_word ret;
 	int err;
 
 	err = sud_uffd_open(&u);
@@ -209,8 +211,8 @@ TEST_F_TIMEOUT(number, D7_exact_in_signal_after_return, 10)
 
 static int child_skipped(void *arg)
 {
-	long nr = *(long *)arg;
-	long ret;
+	sud_word nr = *(sud_word *)arg;
+	sud_word ret;
 
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 		return 2;
@@ -227,7 +229,7 @@ static int child_skipped(void *arg)
 /* No signal is delivered in the end: that is no reason to restart either. */
 TEST_F_TIMEOUT(number, D7_exact_when_tracer_drops_signal, 10)
 {
-	long nr = variant->nr;
+	sud_word nr = variant->nr;
 	int status, stops = 0;
 	pid_t pid;
 
@@ -270,42 +272,6 @@ FIXTURE_TEARDOWN(interrupted)
 {
 }
 
-/* Wait until a thread sleeps in a system call of this number. */
-static bool wait_asleep(pid_t tid, long nr)
-{
-	char path[64], line[256];
-	int i, fd;
-	ssize_t n;
-
-	for (i = 0; i < 5000; i++) {
-		snprintf(path, sizeof(path), "/proc/%d/stat", tid);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return false;
-		n = read(fd, line, sizeof(line) - 1);
-		close(fd);
-		if (n <= 0)
-			return false;
-		line[n] = '\0';
-		if (strstr(line, ") S ")) {
-			snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
-			fd = open(path, O_RDONLY | O_CLOEXEC);
-			/* Not every kernel has that: asleep must do. */
-			if (fd < 0) {
-				usleep(20000);
-				return true;
-			}
-			n = read(fd, line, sizeof(line) - 1);
-			close(fd);
-			line[n > 0 ? n : 0] = '\0';
-			if (strtol(line, NULL, 0) == nr)
-				return true;
-		}
-		usleep(1000);
-	}
-	return false;
-}
-
 static void usr1_blocks(int sig)
 {
 	usr1_count++;
@@ -314,7 +280,7 @@ static void usr1_blocks(int sig)
 
 static void *interrupter(void *arg)
 {
-	if (!wait_asleep(target, SYS_read))
+	if (!sud_wait_asleep(target, SYS_read))
 		return "the reader did not fall asleep";
 	if (syscall(SYS_tgkill, getpid(), target, SIGUSR1))
 		return "tgkill failed";
@@ -336,7 +302,7 @@ static long interrupted_read(struct __test_metadata *_metadata, int fd,
 	ASSERT_EQ(0, sigaction(SIGUSR1, &act, NULL));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, interrupter, NULL));
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
-	ret = sud_foreign_call(SYS_read, fd, (long)buf, 1, 0, 0, 0);
+	ret = sud_foreign_call(SYS_read, fd, SUD_PTR(buf), 1, 0, 0, 0);
 	sud_selector = SUD_ALLOW;
 	ASSERT_EQ(0, sud_off());
 	ASSERT_EQ(0, pthread_join(thread, &trouble));
@@ -426,17 +392,22 @@ static void hook_stopped(siginfo_t *info, ucontext_t *uc)
 }
 
 enum call { CALL_READ, CALL_PAUSE, CALL_NANOSLEEP, CALL_CLOCK_NANOSLEEP,
-	    CALL_POLL, CALL_NANOSLEEP_X32 };
+	    CALL_POLL, CALL_OTHER_NANOSLEEP };
+
+#ifdef SUD_X32_BIT
+/* The other ABI's numbers, which a program may use all the same. */
+#define OTHER_NR(nr)	((nr) ^ SUD_X32_BIT)
+#endif
 
 static long make_call(enum call call)
 {
-	long a = 0, b = 0, c = 0, d = 0, nr = -1;
+	sud_word a = 0, b = 0, c = 0, d = 0, nr = -1;
 
 	switch (call) {
 	case CALL_READ:
 		nr = SYS_read;
 		a = stopped->pipe[0];
-		b = (long)&stopped->byte;
+		b = SUD_PTR(&stopped->byte);
 		c = 1;
 		break;
 	case CALL_PAUSE:
@@ -444,20 +415,22 @@ static long make_call(enum call call)
 		break;
 	case CALL_NANOSLEEP:
 		nr = SYS_nanosleep;
-		a = (long)&stopped->request;
+		a = SUD_PTR(&stopped->request);
 		break;
-	case CALL_NANOSLEEP_X32:
-		nr = SYS_nanosleep | X32_BIT;
-		a = (long)&stopped->request;
+	case CALL_OTHER_NANOSLEEP:
+#ifdef OTHER_NR
+		nr = OTHER_NR(SYS_nanosleep);
+#endif
+		a = SUD_PTR(&stopped->request);
 		break;
 	case CALL_CLOCK_NANOSLEEP:
 		nr = SYS_clock_nanosleep;
 		a = CLOCK_MONOTONIC;
-		c = (long)&stopped->request;
+		c = SUD_PTR(&stopped->request);
 		break;
 	case CALL_POLL:
 		nr = SYS_poll;
-		a = (long)&stopped->pollfd;
+		a = SUD_PTR(&stopped->pollfd);
 		b = 1;
 		c = 2000;
 		break;
@@ -507,18 +480,22 @@ FIXTURE_VARIANT_ADD(stopped, poll)
 	.restarted_nr = SYS_restart_syscall,
 };
 
-FIXTURE_VARIANT_ADD(stopped, nanosleep_x32)
+#ifdef OTHER_NR
+FIXTURE_VARIANT_ADD(stopped, other_nanosleep)
 {
-	.call = CALL_NANOSLEEP_X32, .nr = SYS_nanosleep | X32_BIT,
-	.restarted_nr = SYS_restart_syscall | X32_BIT,
+	.call = CALL_OTHER_NANOSLEEP, .nr = OTHER_NR(SYS_nanosleep),
+	.restarted_nr = OTHER_NR(SYS_restart_syscall),
 };
+#endif
 
 FIXTURE_SETUP(stopped)
 {
 	SUD_REQUIRE_SETUP();
-	if ((variant->nr & X32_BIT) &&
-	    syscall(SYS_getpid | X32_BIT) != getpid())
+#ifdef OTHER_NR
+	if (variant->call == CALL_OTHER_NANOSLEEP &&
+	    syscall(OTHER_NR(SYS_getpid)) != getpid())
 		SUD_SKIP_SETUP("no x32 system calls in this kernel");
+#endif
 	ASSERT_TRUE(sud_setup());
 	stopped = mmap(NULL, sizeof(*stopped), PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -549,7 +526,7 @@ static void stop_and_continue(struct __test_metadata *_metadata, pid_t *pid,
 		stopped->ret = make_call(call);
 		_exit(0);
 	}
-	ASSERT_TRUE(wait_asleep(*pid, nr));
+	ASSERT_TRUE(sud_wait_asleep(*pid, nr));
 	ASSERT_EQ(0, kill(*pid, SIGSTOP));
 	ASSERT_EQ(*pid, waitpid(*pid, &status, WUNTRACED));
 	ASSERT_TRUE(WIFSTOPPED(status));
@@ -587,7 +564,7 @@ TEST_F(stopped, D8_dispatched_restart_can_be_rerun)
 		ASSERT_EQ(1, write(stopped->pipe[1], "x", 1));
 	} else if (variant->call == CALL_PAUSE) {
 		/* It does not end by itself; that it sleeps again will do. */
-		EXPECT_TRUE(wait_asleep(self->pid, variant->nr));
+		EXPECT_TRUE(sud_wait_asleep(self->pid, variant->nr));
 		ASSERT_EQ(0, kill(self->pid, SIGKILL));
 	}
 	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
@@ -622,7 +599,7 @@ TEST_F(stopped, D8_allowed_restart_runs)
 	if (variant->call == CALL_READ)
 		ASSERT_EQ(1, write(stopped->pipe[1], "x", 1));
 	if (variant->call == CALL_PAUSE) {
-		EXPECT_TRUE(wait_asleep(self->pid, variant->nr));
+		EXPECT_TRUE(sud_wait_asleep(self->pid, variant->nr));
 		ASSERT_EQ(0, kill(self->pid, SIGKILL));
 	}
 	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));

@@ -75,10 +75,17 @@
 #define SUD_ALLOW	SYSCALL_DISPATCH_FILTER_ALLOW
 #define SUD_BLOCK	SYSCALL_DISPATCH_FILTER_BLOCK
 
+/* The kernel's sigset_t; the library's is longer. */
+#define SUD_SIGSET_SIZE	8
+
 #define SUD_FOREIGN	0x20000UL
 #define SUD_NATIVE	0x100000UL
 
-/* The range that exempts all native code: from SUD_NATIVE to the top. */
+/*
+ * The range that exempts all native code: from SUD_NATIVE to the top, which
+ * for a 32-bit pointer is 4 GiB whatever the kernel computes with. The sum
+ * wraps on no kernel.
+ */
 #define SUD_NATIVE_OFFSET	SUD_NATIVE
 #define SUD_NATIVE_LENGTH	(-SUD_NATIVE - 1)
 
@@ -131,8 +138,7 @@ sud_handler(int sig __attribute__((unused)), siginfo_t *info, void *context)
 		memcpy(&sud_log[n].info, info, sizeof(*info));
 		/* The tail of ucontext_t is the library's, not the kernel's. */
 		memcpy(&sud_log[n].uc, context,
-		       offsetof(ucontext_t, uc_sigmask) +
-		       sizeof(unsigned long));
+		       offsetof(ucontext_t, uc_sigmask) + SUD_SIGSET_SIZE);
 	}
 
 	if (hook)
@@ -150,6 +156,18 @@ static inline void sud_hook_rerun(siginfo_t *info __attribute__((unused)),
 {
 	sud_selector = SUD_ALLOW;
 	SUD_REG_IP(uc) -= SUD_INSN_LEN;
+}
+
+/**
+ * sud_hook_last - hook: no dispatch will be survived after this one
+ *
+ * Where the return from the handler is dispatched it is what kills, and else
+ * the next call of the program, for SIGSYS is blocked then.
+ */
+static inline void sud_hook_last(siginfo_t *info __attribute__((unused)),
+				 ucontext_t *uc)
+{
+	sigaddset(&uc->uc_sigmask, SIGSYS);
 }
 
 /**
@@ -204,6 +222,26 @@ static inline bool sud_foreign_map_at(unsigned long addr)
 }
 
 /**
+ * sud_foreign_add - put more code on a foreign page
+ * @addr:	where, on one of those that are mapped
+ * @start:	position independent code
+ * @end:	its end
+ *
+ * Return: true if it is there.
+ */
+static inline bool sud_foreign_add(unsigned long addr, const char *start,
+				   const char *end)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	void *p = (void *)(addr & -page);
+
+	if (mprotect(p, page, PROT_READ | PROT_WRITE))
+		return false;
+	memcpy((void *)addr, start, end - start);
+	return !mprotect(p, page, PROT_READ | PROT_EXEC);
+}
+
+/**
  * sud_foreign_map - map the foreign page
  *
  * Return: true if the page is there, with the template on it.
@@ -229,8 +267,9 @@ static inline unsigned long sud_foreign_ip(void)
  * Return: what the register holds afterwards: the result or -errno if the
  * call ran, the call's number if it was dispatched and the handler left it so.
  */
-static inline long sud_foreign_call(long nr, long a1, long a2, long a3,
-				    long a4, long a5, long a6)
+static inline sud_word sud_foreign_call(sud_word nr, sud_word a1, sud_word a2,
+					sud_word a3, sud_word a4, sud_word a5,
+					sud_word a6)
 {
 	return ((sud_call_fn *)SUD_FOREIGN)(nr, a1, a2, a3, a4, a5, a6);
 }
@@ -241,13 +280,14 @@ static inline long sud_foreign_call(long nr, long a1, long a2, long a3,
  *
  * Return: 0, or the negative error number.
  */
-static inline long sud_prctl(unsigned long op, unsigned long offset,
-			     unsigned long length, unsigned long selector)
+static inline long sud_prctl(sud_uword op, sud_uword offset, sud_uword length,
+			     sud_uword selector)
 {
 	long ret;
 
+	/* syscall() hands whole registers on, and these arrive in some. */
 	errno = 0;
-	ret = syscall(SYS_prctl, (long)PR_SET_SYSCALL_USER_DISPATCH, op,
+	ret = syscall(SYS_prctl, (sud_uword)PR_SET_SYSCALL_USER_DISPATCH, op,
 		      offset, length, selector);
 	return ret == -1 ? -errno : ret;
 }
@@ -257,8 +297,8 @@ static inline long sud_prctl(unsigned long op, unsigned long offset,
  *
  * Return: 0, or the negative error number.
  */
-static inline long sud_arm(unsigned long op, unsigned long offset,
-			   unsigned long length, const volatile void *selector)
+static inline long sud_arm(sud_uword op, sud_uword offset, sud_uword length,
+			   const volatile void *selector)
 {
 	return sud_prctl(op, offset, length, (unsigned long)selector);
 }
@@ -342,7 +382,7 @@ static inline bool sud_has_inclusive(void)
 static inline int sud_probe(void)
 {
 	unsigned int before = sud_count, seen;
-	long ret;
+	sud_word ret;
 
 	ret = sud_foreign_call(SUD_NR_CLOSE, -1, 0, 0, 0, 0, 0);
 	seen = sud_count;
@@ -408,8 +448,7 @@ static inline bool sud_setup(void)
 	return sud_foreign_map() && sud_handle(0) == 0;
 }
 
-/* The program probe, and its exit status: see there. */
-#define SUD_PROBE_NAME		"probe" SUD_SUFFIX
+/* The exit status of the program probe: see there. */
 #define SUD_PROBE_RAN		20
 #define SUD_PROBE_SETUID	10
 

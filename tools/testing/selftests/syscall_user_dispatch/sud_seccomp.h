@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Seccomp filters. */
+#ifndef SUD_SECCOMP_H
+#define SUD_SECCOMP_H
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+
+#include "sud.h"
+
+#define SUD_BPF_LOAD(field)						\
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS,				\
+		 offsetof(struct seccomp_data, field))
+/* Go on if it is equal; else pass over that many statements. */
+#define SUD_BPF_UNLESS(value, skip)					\
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip)
+#define SUD_BPF_RETURN(action)						\
+	BPF_STMT(BPF_RET | BPF_K, action)
+
+/**
+ * sud_seccomp - install a filter for the calling thread
+ *
+ * Return: 0 (a listener's file descriptor, if one was asked for), or the
+ * negative error number.
+ */
+static inline int sud_seccomp(struct sock_filter *code, unsigned int n,
+			      unsigned int flags)
+{
+	struct sock_fprog prog = { .len = n, .filter = code };
+	int ret;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	ret = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+	return ret < 0 ? -errno : ret;
+}
+
+/**
+ * sud_seccomp_nr - install a filter that takes an action on one number
+ *
+ * Return: as sud_seccomp().
+ */
+static inline int sud_seccomp_nr(long nr, uint32_t action, unsigned int flags)
+{
+	struct sock_filter code[] = {
+		SUD_BPF_LOAD(nr),
+		SUD_BPF_UNLESS(nr, 1),
+		SUD_BPF_RETURN(action),
+		SUD_BPF_RETURN(SECCOMP_RET_ALLOW),
+	};
+
+	return sud_seccomp(code, sizeof(code) / sizeof(code[0]), flags);
+}
+
+#endif /* SUD_SECCOMP_H */

@@ -5,10 +5,6 @@
 #ifndef SUD_PTRACE_H
 #define SUD_PTRACE_H
 
-#ifdef SUD_H
-#error "this header has to come before sud.h, which it includes"
-#endif
-
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

@@ -6,8 +6,8 @@ export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL
 
 .NOTPARALLEL:
-.PHONY: help setup run shell check kernel kernel-image selftests tree refresh
-.PHONY: series base-files clean distclean
+.PHONY: help setup run shell check rules reference kernel kernel-image selftests
+.PHONY: tree refresh series base-files clean distclean
 
 help:
 	@sed -n 's/^#| \{0,1\}//p' Makefile
@@ -15,6 +15,8 @@ help:
 #| make run            boot the patched kernel and watch a program's calls come back to it
 #| make shell          a shell in the guest, the selftests on board
 #| make check          the full proof
+#| make rules          every rule of the feature: its tests, and how they ended in the last check
+#| make reference      the selftests on Debian's own kernels, compared with ours
 #|
 #| make kernel         build the kernel of CONFIG into build/CONFIG/
 #| make kernel-image   the same, then print the image's path
@@ -53,6 +55,12 @@ shell: setup
 
 check: setup
 	@harness/check
+
+rules:
+	@harness/rules.py "$${BUILD:-build}/check"
+
+reference: setup
+	@harness/reference
 
 kernel: setup
 	@harness/kernel $(CONFIG)

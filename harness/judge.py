@@ -210,7 +210,8 @@ def judge_verdict(lines, nonce, report):
         report.fail("the verdict has no begin: the guest did not come up")
     elif state != "ended":
         close_collection()
-        report.fail("the verdict has no end: the guest hung, or its kernel died")
+        report.fail("the verdict has no end: the guest hung, its kernel died, "
+                    "or what a test left behind kept the runner waiting")
     if not programs:
         report.fail("no program has a result")
 
@@ -277,6 +278,8 @@ def main():
     parser.add_argument("--nonce", required=True)
     parser.add_argument("--skips", default=os.path.join(HERE, "skips.tsv"), metavar="FILE")
     parser.add_argument("--splats", default=os.path.join(HERE, "splats.tsv"), metavar="FILE")
+    parser.add_argument("--says", metavar="TEXT",
+                        help="a line of the verdict must end in this: that a test met what the run is for")
     parser.add_argument("--tests", metavar="FILE", help="write rule, test, result for every test")
     options = parser.parse_args()
     if not re.fullmatch(r"\S+", options.nonce):
@@ -294,6 +297,8 @@ def main():
     judge_verdict(verdict, options.nonce, report)
     if rest:
         report.fail(f"the verdict stops in the middle of a line: {rest}")
+    if options.says and not any(line.endswith(options.says) for line in verdict):
+        report.fail(f"no test said: {options.says}")
     skipped = judge_skips(skips, report)
     judge_console(read_lines(options.console, "the console"), exceptions, report)
 

@@ -46,6 +46,8 @@ static inline void sud_trace_close(struct sud_trace *t)
 {
 	sud_trace_put(t, "events/raw_syscalls/enable", "0");
 	rmdir(t->dir);
+	strcpy(t->dir, t->root);
+	sud_trace_put(t, "options/record-cmd", "1");
 	if (t->mounted) {
 		umount2(t->root, MNT_DETACH);
 		rmdir(t->root);
@@ -74,6 +76,9 @@ static inline int sud_trace_open(struct sud_trace *t)
 		}
 		t->mounted = true;
 	}
+	/* An instance takes this over: see sud_trace_start(). */
+	strcpy(t->dir, t->root);
+	sud_trace_put(t, "options/record-cmd", "0");
 	snprintf(t->dir, sizeof(t->dir), "%s/instances/sud-%d", t->root,
 		 getpid());
 	if (mkdir(t->dir, 0700)) {
@@ -92,9 +97,10 @@ static inline int sud_trace_open(struct sud_trace *t)
 /**
  * sud_trace_start - trace that thread from now on
  *
- * By a filter and not by set_event_pid, which switches the scheduler's
- * tracepoints on too: that rewrites code which all processors are running at
- * the time, and emulators are known to stumble over it.
+ * By a filter and not by set_event_pid, and without the recording of names:
+ * both switch the scheduler's tracepoints on too, which rewrites code that all
+ * processors are running at the time, and emulators are known to stumble over
+ * it.
  *
  * Return: 0, or the negative error number.
  */

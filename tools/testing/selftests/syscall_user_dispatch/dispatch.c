@@ -19,6 +19,8 @@
 #define BIT_30 0x40000000
 
 /* Shared with children, and with threads that come and go. */
+#define SHARED_INTS	4
+
 static volatile int *shared;
 
 FIXTURE(dispatch)
@@ -30,9 +32,8 @@ FIXTURE_SETUP(dispatch)
 {
 	SUD_REQUIRE_SETUP();
 	ASSERT_TRUE(sud_setup());
-	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, (void *)shared);
+	shared = sud_share(SHARED_INTS * sizeof(*shared));
+	ASSERT_TRUE(shared != NULL);
 }
 
 FIXTURE_TEARDOWN(dispatch)
@@ -471,9 +472,8 @@ FIXTURE_SETUP(deadly)
 	SUD_REQUIRE_SETUP();
 	ASSERT_TRUE(sud_setup());
 	sud_hook = hook_tell;
-	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, (void *)shared);
+	shared = sud_share(SHARED_INTS * sizeof(*shared));
+	ASSERT_TRUE(shared != NULL);
 }
 
 FIXTURE_TEARDOWN(deadly)

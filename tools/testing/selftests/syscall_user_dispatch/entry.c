@@ -519,9 +519,8 @@ TEST_F(way, C1_D8_restart_is_dispatched)
 	int status;
 	pid_t pid;
 
-	stopped = mmap(NULL, sizeof(*stopped), PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, stopped);
+	stopped = sud_share(sizeof(*stopped));
+	ASSERT_TRUE(stopped != NULL);
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (pid == 0)

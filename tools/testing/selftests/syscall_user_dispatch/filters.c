@@ -57,9 +57,8 @@ static void setup(struct __test_metadata *_metadata)
 {
 	SUD_REQUIRE_SETUP();
 	ASSERT_TRUE(sud_setup());
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_TRUE(shared != MAP_FAILED);
+	shared = sud_share(sizeof(*shared));
+	ASSERT_TRUE(shared != NULL);
 	parent = getpid();
 	ASSERT_EQ(0, sud_core_limit(false));
 	/* A helper that is left over does not outlive the test. */

@@ -10,41 +10,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/ptrace.h>
 
+#include "sud_ptrace.h"
 #include "sud_trace.h"
 #include "sud_uffd.h"
 
 #include "../kselftest_harness.h"
-
-#ifndef PTRACE_SYSEMU
-#define PTRACE_SYSEMU		31
-#endif
-
-/* struct ptrace_syscall_info as far as it is looked at, from its UAPI. */
-#define GET_SYSCALL_INFO	0x420e
-#define INFO_NONE		0
-#define INFO_ENTRY		1
-#define INFO_EXIT		2
-
-struct syscall_info {
-	uint8_t op;
-	uint8_t pad[3];
-	uint32_t arch;
-	uint64_t instruction_pointer;
-	uint64_t stack_pointer;
-	union {
-		struct {
-			uint64_t nr;
-			uint64_t args[6];
-		} entry;
-		struct {
-			int64_t rval;
-			uint8_t is_error;
-		} exit;
-	};
-};
 
 /* Numbers that nobody implements: they are the test's own, and recognised. */
 #define NR_DISPATCHED	SUD_NR(20001)
@@ -75,9 +46,8 @@ FIXTURE_SETUP(order)
 {
 	SUD_REQUIRE_SETUP();
 	ASSERT_TRUE(sud_setup());
-	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, shared);
+	shared = sud_share(sizeof(*shared));
+	ASSERT_TRUE(shared != NULL);
 }
 
 FIXTURE_TEARDOWN(order)
@@ -156,7 +126,7 @@ static void mixed_calls(void)
 static void trace(struct __test_metadata *_metadata, pid_t pid,
 		  struct seen *seen)
 {
-	struct syscall_info info;
+	struct ptrace_syscall_info info;
 	siginfo_t siginfo;
 	bool inside = false;
 	int status, sig;
@@ -173,7 +143,7 @@ static void trace(struct __test_metadata *_metadata, pid_t pid,
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		if (!WIFSTOPPED(status))
 			break;
-		ASSERT_LT(0, ptrace(GET_SYSCALL_INFO, pid, sizeof(info),
+		ASSERT_LT(0, ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info),
 				    &info));
 		sig = 0;
 		if (WSTOPSIG(status) != (SIGTRAP | 0x80)) {
@@ -184,7 +154,7 @@ static void trace(struct __test_metadata *_metadata, pid_t pid,
 				continue;
 			/* The signal comes on no call's way out. */
 			seen->sigsys++;
-			if (inside || info.op != INFO_NONE)
+			if (inside || info.op != PTRACE_SYSCALL_INFO_NONE)
 				seen->unpaired++;
 			ASSERT_EQ(0, ptrace(PTRACE_GETSIGINFO, pid, NULL,
 					    &siginfo));
@@ -194,7 +164,7 @@ static void trace(struct __test_metadata *_metadata, pid_t pid,
 				seen->wrong_sigsys++;
 			continue;
 		}
-		if (info.op == INFO_ENTRY) {
+		if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
 			seen->entries++;
 			if (inside)
 				seen->unpaired++;
@@ -206,7 +176,7 @@ static void trace(struct __test_metadata *_metadata, pid_t pid,
 				seen->allowed++;
 		} else {
 			seen->exits++;
-			if (!inside || info.op != INFO_EXIT)
+			if (!inside || info.op != PTRACE_SYSCALL_INFO_EXIT)
 				seen->unpaired++;
 			inside = false;
 			if (nr == NR_ALLOWED && info.exit.rval != -ENOSYS)
@@ -246,7 +216,7 @@ TEST_F(order, O1_O2_ptrace_syscall)
 /* All that runs is emulated; what is dispatched is not even seen. */
 TEST_F(order, O1_ptrace_sysemu)
 {
-	struct syscall_info info;
+	struct ptrace_syscall_info info;
 	int status, sig = 0, sigsys = 0, allowed = 0, dispatched = 0, stops = 0;
 
 	self->pid = fork();
@@ -280,8 +250,8 @@ TEST_F(order, O1_ptrace_sysemu)
 		}
 		if (WSTOPSIG(status) != (SIGTRAP | 0x80))
 			continue;
-		ASSERT_LT(0, ptrace(GET_SYSCALL_INFO, self->pid, sizeof(info),
-				    &info));
+		ASSERT_LT(0, ptrace(PTRACE_GET_SYSCALL_INFO, self->pid,
+				    sizeof(info), &info));
 		if (info.entry.nr == NR_ALLOWED)
 			allowed++;
 		if (info.entry.nr == NR_DISPATCHED)
@@ -338,11 +308,13 @@ TEST_F(order, O2_tracer_attached_in_handler_sees_both_stops)
 		int op;
 		long nr;
 	} want[] = {
-		{ INFO_ENTRY, SYS_getppid }, { INFO_EXIT, 0 },
-		{ INFO_ENTRY, SYS_rt_sigreturn }, { INFO_EXIT, 0 },
-		{ INFO_ENTRY, SYS_exit_group },
+		{ PTRACE_SYSCALL_INFO_ENTRY, SYS_getppid },
+		{ PTRACE_SYSCALL_INFO_EXIT, 0 },
+		{ PTRACE_SYSCALL_INFO_ENTRY, SYS_rt_sigreturn },
+		{ PTRACE_SYSCALL_INFO_EXIT, 0 },
+		{ PTRACE_SYSCALL_INFO_ENTRY, SYS_exit_group },
 	};
-	struct syscall_info info;
+	struct ptrace_syscall_info info;
 	unsigned int i;
 	int status;
 
@@ -363,12 +335,12 @@ TEST_F(order, O2_tracer_attached_in_handler_sees_both_stops)
 		ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
 		ASSERT_TRUE(WIFSTOPPED(status));
 		ASSERT_EQ(SIGTRAP | 0x80, WSTOPSIG(status));
-		ASSERT_LT(0, ptrace(GET_SYSCALL_INFO, self->pid, sizeof(info),
-				    &info));
+		ASSERT_LT(0, ptrace(PTRACE_GET_SYSCALL_INFO, self->pid,
+				    sizeof(info), &info));
 		ASSERT_EQ(want[i].op, info.op) {
 			TH_LOG("stop %u", i);
 		}
-		if (want[i].op == INFO_ENTRY)
+		if (want[i].op == PTRACE_SYSCALL_INFO_ENTRY)
 			EXPECT_EQ(want[i].nr, info.entry.nr);
 	}
 	ASSERT_EQ(0, ptrace(PTRACE_CONT, self->pid, NULL, NULL));
@@ -453,7 +425,7 @@ static int child_ptrace_seccomp(void *arg)
 /* An allowed call passes ptrace first, then seccomp, as ever. */
 TEST_F(order, O1_allowed_call_passes_ptrace_then_seccomp)
 {
-	struct syscall_info info = { };
+	struct ptrace_syscall_info info = { };
 	int status;
 
 	self->pid = fork();
@@ -465,17 +437,19 @@ TEST_F(order, O1_allowed_call_passes_ptrace_then_seccomp)
 	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, self->pid, NULL,
 			    (long)(PTRACE_O_TRACESYSGOOD |
 				   PTRACE_O_EXITKILL)));
-	while (info.op != INFO_ENTRY || info.entry.nr != NR_ALLOWED) {
+	while (info.op != PTRACE_SYSCALL_INFO_ENTRY ||
+	       info.entry.nr != NR_ALLOWED) {
 		ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, self->pid, NULL, NULL));
 		ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
 		ASSERT_TRUE(WIFSTOPPED(status));
-		ASSERT_LT(0, ptrace(GET_SYSCALL_INFO, self->pid, sizeof(info),
-				    &info));
+		ASSERT_LT(0, ptrace(PTRACE_GET_SYSCALL_INFO, self->pid,
+				    sizeof(info), &info));
 	}
 	ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, self->pid, NULL, NULL));
 	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
-	ASSERT_LT(0, ptrace(GET_SYSCALL_INFO, self->pid, sizeof(info), &info));
-	EXPECT_EQ(INFO_EXIT, info.op);
+	ASSERT_LT(0, ptrace(PTRACE_GET_SYSCALL_INFO, self->pid, sizeof(info),
+			    &info));
+	EXPECT_EQ(PTRACE_SYSCALL_INFO_EXIT, info.op);
 	EXPECT_EQ(-FILTER_ERRNO, info.exit.rval);
 	ASSERT_EQ(0, ptrace(PTRACE_CONT, self->pid, NULL, NULL));
 	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));

@@ -192,9 +192,8 @@ static void set_up(struct __test_metadata *_metadata)
 
 	SUD_REQUIRE_SETUP();
 	ASSERT_TRUE(sud_setup());
-	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_TRUE(shared != MAP_FAILED);
+	shared = sud_share(sizeof(*shared));
+	ASSERT_TRUE(shared != NULL);
 	pid = fork_stopped(0);
 	ASSERT_LT(0, pid);
 	ret = sud_get(pid, &c);
@@ -726,42 +725,37 @@ TEST_F(tracee, P3_R3_inclusive_region_is_in_force)
 	EXPECT_REGION(0, SUD_INCL, SUD_FOREIGN, ip - SUD_FOREIGN);
 }
 
-/* That call goes on, which was not dispatched when it came. */
+/*
+ * A call in which the tracee stopped goes on as it came: the configuration
+ * that is set there is in force from the next one.
+ */
+static void check_set_inside(struct __test_metadata *_metadata, pid_t pid,
+			     int op)
+{
+	/* One that was not dispatched, */
+	shared->selector = SUD_BLOCK;
+	ASSERT_TRUE(to_foreign_call(pid, do_probe, SUD_NR_CLOSE, op));
+	ASSERT_EQ(0, sud_set(pid, excl()));
+	SUD_EXPECT_CONFIG(pid, excl());
+	EXPECT_EQ(0, run_on(pid));
+	EXPECT_ARMED(pid, excl());
+
+	/* and one that was allowed. */
+	ASSERT_TRUE(to_foreign_call(pid, do_probe, SUD_NR_CLOSE, op));
+	ASSERT_EQ(0, sud_set(pid, sud_config_off()));
+	shared->selector = SUD_BLOCK;
+	EXPECT_EQ(0, run_on(pid));
+	EXPECT_OFF(pid);
+}
+
 TEST_F(tracee, P3_syscall_entry_stop)
 {
-	shared->selector = SUD_BLOCK;
-	ASSERT_TRUE(to_foreign_call(self->pid, do_probe, SUD_NR_CLOSE,
-				    PTRACE_SYSCALL_INFO_ENTRY));
-	ASSERT_EQ(0, sud_set(self->pid, excl()));
-	SUD_EXPECT_CONFIG(self->pid, excl());
-	EXPECT_EQ(0, run_on(self->pid));
-	EXPECT_ARMED(self->pid, excl());
-
-	/* And one that was allowed, off. */
-	ASSERT_TRUE(to_foreign_call(self->pid, do_probe, SUD_NR_CLOSE,
-				    PTRACE_SYSCALL_INFO_ENTRY));
-	ASSERT_EQ(0, sud_set(self->pid, sud_config_off()));
-	shared->selector = SUD_BLOCK;
-	EXPECT_EQ(0, run_on(self->pid));
-	EXPECT_OFF(self->pid);
+	check_set_inside(_metadata, self->pid, PTRACE_SYSCALL_INFO_ENTRY);
 }
 
 TEST_F(tracee, P3_syscall_exit_stop)
 {
-	shared->selector = SUD_BLOCK;
-	ASSERT_TRUE(to_foreign_call(self->pid, do_probe, SUD_NR_CLOSE,
-				    PTRACE_SYSCALL_INFO_EXIT));
-	ASSERT_EQ(0, sud_set(self->pid, excl()));
-	SUD_EXPECT_CONFIG(self->pid, excl());
-	EXPECT_EQ(0, run_on(self->pid));
-	EXPECT_ARMED(self->pid, excl());
-
-	ASSERT_TRUE(to_foreign_call(self->pid, do_probe, SUD_NR_CLOSE,
-				    PTRACE_SYSCALL_INFO_EXIT));
-	ASSERT_EQ(0, sud_set(self->pid, sud_config_off()));
-	shared->selector = SUD_BLOCK;
-	EXPECT_EQ(0, run_on(self->pid));
-	EXPECT_OFF(self->pid);
+	check_set_inside(_metadata, self->pid, PTRACE_SYSCALL_INFO_EXIT);
 }
 
 /* Step by step, to the first instruction of the foreign call. */

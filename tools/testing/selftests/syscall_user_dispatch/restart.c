@@ -497,9 +497,8 @@ FIXTURE_SETUP(stopped)
 		SUD_SKIP_SETUP("no x32 system calls in this kernel");
 #endif
 	ASSERT_TRUE(sud_setup());
-	stopped = mmap(NULL, sizeof(*stopped), PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, stopped);
+	stopped = sud_share(sizeof(*stopped));
+	ASSERT_TRUE(stopped != NULL);
 	ASSERT_EQ(0, pipe(stopped->pipe));
 	stopped->request.tv_sec = 2;
 	stopped->pollfd.fd = stopped->pipe[0];

@@ -155,9 +155,8 @@ TEST_F(no_selector, S1_all_but_exempt_is_dispatched)
 	if (variant->op == SUD_INCL)
 		SUD_REQUIRE_INCLUSIVE();
 
-	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, report);
+	report = sud_share(sizeof(*report));
+	ASSERT_TRUE(report != NULL);
 	report->op = variant->op;
 	report->offset = self->offset;
 	report->length = self->length;
@@ -943,9 +942,16 @@ static const char *swap_make(struct disk *disk)
 static int swap_child(void *arg)
 {
 	uint8_t *p = map_pages(1, PROT_READ | PROT_WRITE);
+	cpu_set_t set;
 	int i, tries;
 
-	if (!p || sud_arm_native(p))
+	/*
+	 * A page that was just read in stays on a list of the CPU that did it,
+	 * from where MADV_PAGEOUT gets it on that CPU only.
+	 */
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	if (!p || sched_setaffinity(0, sizeof(set), &set) || sud_arm_native(p))
 		return 1;
 	for (i = 0; i < 10; i++) {
 		*p = i & 1 ? SUD_BLOCK : SUD_ALLOW;

@@ -395,6 +395,20 @@ static inline int sud_probe(void)
 }
 
 /**
+ * sud_share - memory that is shared with the children that are forked later
+ * @size:	in bytes
+ *
+ * Return: the memory, all zero, or NULL.
+ */
+static inline void *sud_share(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/**
  * sud_run_child - run a function in a forked child
  * @fn:		its return value is the child's exit status
  * @arg:	its argument

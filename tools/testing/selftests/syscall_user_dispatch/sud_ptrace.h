@@ -33,17 +33,6 @@ struct ptrace_sud_config {
 /* With PTRACE_O_TRACESYSGOOD. */
 #define SUD_STOP_SYSCALL	(SIGTRAP | 0x80)
 
-/* What a tracer finds by PTRACE_GETREGS in a tracee of its own ABI. */
-#ifdef __x86_64__
-#define SUD_USER_IP(regs)	((regs)->rip)
-#define SUD_USER_RET(regs)	((regs)->rax)
-#define SUD_USER_NR(regs)	((regs)->orig_rax)
-#else
-#define SUD_USER_IP(regs)	((regs)->eip)
-#define SUD_USER_RET(regs)	((regs)->eax)
-#define SUD_USER_NR(regs)	((regs)->orig_eax)
-#endif
-
 /**
  * sud_ptrace - the raw ptrace(), but for the PEEK requests
  * @request:	and so on: the arguments as the kernel sees them

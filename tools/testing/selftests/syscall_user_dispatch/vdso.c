@@ -30,9 +30,8 @@ FIXTURE_SETUP(vdso)
 	ASSERT_TRUE(sud_setup());
 	if (!sud_vdso_find(&self->vdso))
 		SUD_SKIP_SETUP("no vDSO in this kernel");
-	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, (void *)shared);
+	shared = sud_share(sizeof(*shared));
+	ASSERT_TRUE(shared != NULL);
 }
 
 FIXTURE_TEARDOWN(vdso)
@@ -258,9 +257,8 @@ FIXTURE_SETUP(trampoline)
 	ASSERT_TRUE(sud_setup());
 	if (!sud_vdso_find(&self->vdso))
 		SUD_SKIP_SETUP("no vDSO in this kernel");
-	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, (void *)shared);
+	shared = sud_share(sizeof(*shared));
+	ASSERT_TRUE(shared != NULL);
 	ASSERT_TRUE(handle(SIGUSR1, variant->flags, 0, note_handler));
 	ASSERT_TRUE(handle(SIGSYS, variant->flags, 0, note_handler));
 }

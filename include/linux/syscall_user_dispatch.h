@@ -25,9 +25,8 @@
  *				a call is never dispatched
  *
  * The generic entry code does the rest. An architecture that does not use it
- * calls syscall_user_dispatch() when the flag is set, before any other user of
- * system call entry, skips the call and the other users when that returns true,
- * reads its work flags again when it returns false, and asks
+ * does as syscall_enter_work() of kernel/entry/common.c when the flag is set,
+ * before any other user of system call entry, and asks
  * syscall_user_dispatch_hide_exit() before any other user of system call exit.
  */
 
@@ -42,31 +41,29 @@ struct task_struct;
 
 /**
  * struct syscall_user_dispatch - A thread's configuration
+ * @exempt_start:	start of the exempt addresses
+ * @exempt_length:	number of exempt addresses
+ * @selector:	address of the selector byte, or NULL
  * @mode:	PR_SYS_DISPATCH_*, as passed by the user
- * @offset:	start of the region, as passed by the user
- * @length:	length of the region in bytes, as passed by the user
- * @selector:	address of the selector byte, or NULL, as passed by the user
- * @exempt_start:	derived: start of the exempt addresses
- * @exempt_length:	derived: number of exempt addresses
  *
  * All of it is zero while dispatch is off. A system call whose instruction
  * pointer is less than @exempt_length above @exempt_start, wrapping around at
  * the end of the address space, is run without a look at the selector.
+ *
+ * With PR_SYS_DISPATCH_INCLUSIVE_ON, what is exempt is the complement of the
+ * region that the user passed.
  */
 struct syscall_user_dispatch {
-	unsigned long	mode;
-	unsigned long	offset;
-	unsigned long	length;
-	char __user	*selector;
 	unsigned long	exempt_start;
 	unsigned long	exempt_length;
+	char __user	*selector;
+	unsigned long	mode;
 };
 
 /* Work flags for the entry and the exit of a system call. */
 #define SYSCALL_DISPATCH_ENTER_WORK	_TIF_SYSCALL_USER_DISPATCH
 #define SYSCALL_DISPATCH_EXIT_WORK	_TIF_SYSCALL_HIDE_EXIT
 
-bool syscall_user_dispatch(struct pt_regs *regs);
 int syscall_user_dispatch_set(struct task_struct *tsk, unsigned long mode,
 			      unsigned long offset, unsigned long length,
 			      unsigned long selector);
@@ -96,11 +93,6 @@ struct syscall_user_dispatch { };
 
 #define SYSCALL_DISPATCH_ENTER_WORK	0
 #define SYSCALL_DISPATCH_EXIT_WORK	0
-
-static inline bool syscall_user_dispatch(struct pt_regs *regs)
-{
-	return false;
-}
 
 static inline int syscall_user_dispatch_set(struct task_struct *tsk,
 					    unsigned long mode,

@@ -50,6 +50,8 @@
 #include <asm/ptrace.h>
 #include <asm/syscall.h>
 
+#include "syscall_user_dispatch.h"
+
 #ifndef arch_is_vdso_sigreturn
 static inline bool arch_is_vdso_sigreturn(struct pt_regs *regs)
 {
@@ -88,9 +90,10 @@ static void syscall_user_dispatch_raise(struct pt_regs *regs)
 {
 	kernel_siginfo_t info;
 
+	/* First, so that the compiler need not clear it as well. */
+	clear_siginfo(&info);
 	syscall_user_dispatch_skip(regs);
 
-	clear_siginfo(&info);
 	info.si_signo = SIGSYS;
 	info.si_code = SYS_USER_DISPATCH;
 	info.si_call_addr = (void __user *)instruction_pointer(regs);
@@ -100,33 +103,18 @@ static void syscall_user_dispatch_raise(struct pt_regs *regs)
 }
 
 /**
- * syscall_user_dispatch - Decide whether a system call is run
+ * syscall_user_dispatch - Dispatch a system call that the selector did not allow
  * @regs:	current's registers at the system call's entry
+ * @selector:	what syscall_user_dispatch_selector() returned, not ALLOW
  *
- * For threads with TIF_SYSCALL_USER_DISPATCH set, before any other work of
- * system call entry, with interrupts enabled. May sleep, since the selector is
- * read; the caller has to read the work flags again afterwards. Does not return
- * if the selector is bad.
+ * Does not return if the selector is bad.
  *
- * Return: false if the call is to be run. True if it was dispatched: SIGSYS is
- * on its way, and the caller neither runs the call nor reports it to anyone;
- * likewise if the thread was killed while the selector was read.
+ * Return: false if the call is to be run after all. True if it was dispatched:
+ * SIGSYS is on its way, and the caller neither runs the call nor reports it to
+ * anyone; likewise if the thread was killed while the selector was read.
  */
-bool syscall_user_dispatch(struct pt_regs *regs)
+bool syscall_user_dispatch(struct pt_regs *regs, int selector)
 {
-	const struct syscall_user_dispatch *sd = &current->syscall_dispatch;
-	unsigned char state = SYSCALL_DISPATCH_FILTER_BLOCK;
-	int fault = 0;
-
-	if (instruction_pointer(regs) - sd->exempt_start < sd->exempt_length)
-		return false;
-
-	if (sd->selector) {
-		fault = get_user(state, sd->selector);
-		if (likely(!fault && state == SYSCALL_DISPATCH_FILTER_ALLOW))
-			return false;
-	}
-
 	/*
 	 * The kernel put this call into the program's way, so the program
 	 * cannot be expected to have its selector in order.
@@ -134,21 +122,22 @@ bool syscall_user_dispatch(struct pt_regs *regs)
 	if (arch_is_vdso_sigreturn(regs))
 		return false;
 
-	if (unlikely(fault)) {
-		/*
-		 * A fatal signal cuts the read short when it sleeps. Then the
-		 * selector is not to blame, and the signal ends the thread.
-		 */
-		if (fatal_signal_pending(current)) {
-			syscall_user_dispatch_skip(regs);
-			return true;
-		}
-		syscall_user_dispatch_die(regs, SIGSEGV);
+	if (likely(selector == SYSCALL_DISPATCH_FILTER_BLOCK)) {
+		syscall_user_dispatch_raise(regs);
+		return true;
 	}
-	if (unlikely(state != SYSCALL_DISPATCH_FILTER_BLOCK))
+
+	if (selector >= 0)
 		syscall_user_dispatch_die(regs, SIGSYS);
 
-	syscall_user_dispatch_raise(regs);
+	/*
+	 * A fatal signal cuts the read short when it sleeps. Then the selector
+	 * is not to blame, and the signal ends the thread.
+	 */
+	if (!fatal_signal_pending(current))
+		syscall_user_dispatch_die(regs, SIGSEGV);
+
+	syscall_user_dispatch_skip(regs);
 	return true;
 }
 
@@ -188,10 +177,8 @@ int syscall_user_dispatch_set(struct task_struct *tsk, unsigned long mode,
 			      unsigned long selector)
 {
 	struct syscall_user_dispatch sd = {
-		.mode		= mode,
-		.offset		= offset,
-		.length		= length,
 		.selector	= (char __user *)selector,
+		.mode		= mode,
 	};
 
 	switch (mode) {

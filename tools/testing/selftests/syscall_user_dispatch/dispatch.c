@@ -33,7 +33,7 @@ FIXTURE_SETUP(dispatch)
 	SUD_REQUIRE_SETUP();
 	ASSERT_TRUE(sud_setup());
 	shared = sud_share(SHARED_INTS * sizeof(*shared));
-	ASSERT_TRUE(shared != NULL);
+	ASSERT_NE(NULL, shared);
 }
 
 FIXTURE_TEARDOWN(dispatch)
@@ -473,7 +473,7 @@ FIXTURE_SETUP(deadly)
 	ASSERT_TRUE(sud_setup());
 	sud_hook = hook_tell;
 	shared = sud_share(SHARED_INTS * sizeof(*shared));
-	ASSERT_TRUE(shared != NULL);
+	ASSERT_NE(NULL, shared);
 }
 
 FIXTURE_TEARDOWN(deadly)

@@ -520,7 +520,7 @@ TEST_F(way, C1_D8_restart_is_dispatched)
 	pid_t pid;
 
 	stopped = sud_share(sizeof(*stopped));
-	ASSERT_TRUE(stopped != NULL);
+	ASSERT_NE(NULL, stopped);
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (pid == 0)

@@ -58,7 +58,7 @@ static void setup(struct __test_metadata *_metadata)
 	SUD_REQUIRE_SETUP();
 	ASSERT_TRUE(sud_setup());
 	shared = sud_share(sizeof(*shared));
-	ASSERT_TRUE(shared != NULL);
+	ASSERT_NE(NULL, shared);
 	parent = getpid();
 	ASSERT_EQ(0, sud_core_limit(false));
 	/* A helper that is left over does not outlive the test. */

@@ -62,7 +62,7 @@ static void setup(struct __test_metadata *_metadata)
 	SUD_REQUIRE_SETUP();
 	ASSERT_TRUE(sud_setup());
 	shared = sud_share(sizeof(*shared));
-	ASSERT_TRUE(shared != NULL);
+	ASSERT_NE(NULL, shared);
 	ASSERT_EQ(0, sud_core_limit(false));
 }
 

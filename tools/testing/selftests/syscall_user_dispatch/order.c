@@ -47,7 +47,7 @@ FIXTURE_SETUP(order)
 	SUD_REQUIRE_SETUP();
 	ASSERT_TRUE(sud_setup());
 	shared = sud_share(sizeof(*shared));
-	ASSERT_TRUE(shared != NULL);
+	ASSERT_NE(NULL, shared);
 }
 
 FIXTURE_TEARDOWN(order)

@@ -193,7 +193,7 @@ static void set_up(struct __test_metadata *_metadata)
 	SUD_REQUIRE_SETUP();
 	ASSERT_TRUE(sud_setup());
 	shared = sud_share(sizeof(*shared));
-	ASSERT_TRUE(shared != NULL);
+	ASSERT_NE(NULL, shared);
 	pid = fork_stopped(0);
 	ASSERT_LT(0, pid);
 	ret = sud_get(pid, &c);

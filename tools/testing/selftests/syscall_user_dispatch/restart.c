@@ -498,7 +498,7 @@ FIXTURE_SETUP(stopped)
 #endif
 	ASSERT_TRUE(sud_setup());
 	stopped = sud_share(sizeof(*stopped));
-	ASSERT_TRUE(stopped != NULL);
+	ASSERT_NE(NULL, stopped);
 	ASSERT_EQ(0, pipe(stopped->pipe));
 	stopped->request.tv_sec = 2;
 	stopped->pollfd.fd = stopped->pipe[0];

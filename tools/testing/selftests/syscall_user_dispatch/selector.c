@@ -156,7 +156,7 @@ TEST_F(no_selector, S1_all_but_exempt_is_dispatched)
 		SUD_REQUIRE_INCLUSIVE();
 
 	report = sud_share(sizeof(*report));
-	ASSERT_TRUE(report != NULL);
+	ASSERT_NE(NULL, report);
 	report->op = variant->op;
 	report->offset = self->offset;
 	report->length = self->length;

@@ -31,7 +31,7 @@ FIXTURE_SETUP(vdso)
 	if (!sud_vdso_find(&self->vdso))
 		SUD_SKIP_SETUP("no vDSO in this kernel");
 	shared = sud_share(sizeof(*shared));
-	ASSERT_TRUE(shared != NULL);
+	ASSERT_NE(NULL, shared);
 }
 
 FIXTURE_TEARDOWN(vdso)
@@ -258,7 +258,7 @@ FIXTURE_SETUP(trampoline)
 	if (!sud_vdso_find(&self->vdso))
 		SUD_SKIP_SETUP("no vDSO in this kernel");
 	shared = sud_share(sizeof(*shared));
-	ASSERT_TRUE(shared != NULL);
+	ASSERT_NE(NULL, shared);
 	ASSERT_TRUE(handle(SIGUSR1, variant->flags, 0, note_handler));
 	ASSERT_TRUE(handle(SIGSYS, variant->flags, 0, note_handler));
 }

@@ -6,7 +6,7 @@ export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL
 
 .NOTPARALLEL:
-.PHONY: help setup run shell check rules reference kernel kernel-image selftests
+.PHONY: help setup run shell check rules reference bench kernel kernel-image selftests
 .PHONY: tree refresh series base-files clean distclean
 
 help:
@@ -17,6 +17,7 @@ help:
 #| make check          the full proof
 #| make rules          every rule of the feature: its tests, and how they ended in the last check
 #| make reference      the selftests on Debian's own kernels, compared with ours
+#| make bench          what a system call costs: a table and a chart, to results/
 #|
 #| make kernel         build the kernel of CONFIG into build/CONFIG/
 #| make kernel-image   the same, then print the image's path
@@ -35,7 +36,7 @@ help:
 #| QUICK=1             check: only what takes a newcomer under 20 minutes
 #| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
 #|                     run, shell: QEMU's -cpu, further options, kernel command line,
-#|                     memory, CPUs, tcg or kvm
+#|                     memory, CPUs, tcg or kvm (bench: ACCEL=kvm gives nanoseconds)
 #| BASE=5.10.262-1     which kernel source: a name in base/
 #| KERNEL_SRC=path     a 5.10.y tree or tarball of your own (BASE=try: of an unknown base)
 #| FORCE=1             tree, clean: drop edits made in build/tree
@@ -61,6 +62,9 @@ rules:
 
 reference: setup
 	@harness/reference
+
+bench: setup
+	@harness/bench
 
 kernel: setup
 	@harness/kernel $(CONFIG)

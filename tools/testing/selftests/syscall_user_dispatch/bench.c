@@ -439,7 +439,7 @@ static const struct measure measures[] = {
 	{ "allow", 1000, true, allow, calls_run, run_here },
 	{ "sigsys", 100, true, sigsys, calls_blocked, run_here },
 	{ "flip", 1000, false, nothing, flips, run_here },
-	{ "prctl", 1000, false, nothing, prctls, run_here },
+	{ "prctl", 1000, false, sud_off, prctls, run_here },
 	{ "seccomp-allow", 1000, false, filter_by_address, calls_run,
 	  run_here },
 	{ "seccomp-trap", 100, false, trap, calls_blocked, run_here },
@@ -455,7 +455,7 @@ static const struct measure measures[] = {
 #define N_MEASURES (sizeof(measures) / sizeof(*measures))
 
 static const struct measure of_threads = {
-	"threads", 100, false, nothing, calls_run, run_threads
+	"threads", 100, false, sud_off, calls_run, run_threads
 };
 
 /* ---- The table ---- */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Make the table and the chart of what harness/bench measured, and hold it to limits.
 
-Reads DIR/KERNEL-NUMBER.tsv, one file a boot, as the selftests' benchmark prints
+Reads DIR/unpatched-NUMBER.tsv and DIR/patched-NUMBER.tsv, one file a boot, as the selftests' benchmark prints
 it. A figure is the median of the boots' medians. What it is compared with is the
 unpatched kernel's: an unarmed call made the same way, or the same measure for
 those that have nothing to do with a call.
@@ -16,7 +16,7 @@ import re
 import statistics
 import sys
 
-UNPATCHED, PATCHED = "bench-unpatched", "bench"
+UNPATCHED, PATCHED = "unpatched", "patched"
 
 # Nobody can be armed on the unpatched kernel. All the rest is compared with itself.
 AGAINST = {"exempt": "unarmed", "allow": "unarmed", "sigsys": "unarmed",
@@ -52,7 +52,7 @@ def read_runs(directory, kernel):
     found = collections.defaultdict(list)
     paths = sorted(glob.glob(os.path.join(directory, f"{kernel}-[0-9]*.tsv")))
     if not paths:
-        raise Problem(f"{directory} has no runs of {kernel}. Run: make bench")
+        raise Problem(f"{directory} has no runs of the {kernel} kernel. Run: make bench")
     for path in paths:
         with open(path, encoding="utf-8", errors="replace") as f:
             for line in f:

@@ -18,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # What a kernel prints when something is wrong with it. Exceptions stand in splats.tsv.
 SPLATS = re.compile(
     r"WARNING:|BUG:|\bBUG at\b|\bOops\b|kernel BUG|Kernel panic|general protection|"
-    r"Call Trace:|unable to handle|UBSAN:|KASAN:|KCSAN:|KMSAN:|KFENCE:|kmemleak:|"
+    r"Call Trace:|unable to handle|UBSAN:|KASAN:|KCSAN:|KMSAN:|KFENCE:|kmemleak: (?!Kernel memory leak detector initialized)|"
     r"INFO: .*(stall|blocked for more|lockdep|suspicious|possible|inconsistent)|"
     r"possible (circular|recursive|irq lock inversion)|suspicious RCU|rcu: .*(stall|detected)|"
     r"inconsistent lock state|bad unlock balance|held lock freed|lock held when returning|"

@@ -3,10 +3,10 @@
 
 # What the scripts read from the environment.
 export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
-export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL
+export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS
 
 .NOTPARALLEL:
-.PHONY: help setup run shell check rules reference bench kernel kernel-image selftests
+.PHONY: help setup run shell check rules reference bench matrix setup-matrix kernel kernel-image selftests
 .PHONY: tree refresh series base-files clean distclean
 
 help:
@@ -17,6 +17,8 @@ help:
 #| make check          the full proof
 #| make rules          every rule of the feature: its tests, and how they ended in the last check
 #| make reference      the selftests on Debian's own kernels, compared with ours
+#| make matrix         the selftests on every kernel and boot of harness/matrix.tsv
+#| make matrix-CELL    on one of them (harness/matrix --list)
 #| make bench          what a system call costs: a table and a chart, to results/
 #|
 #| make kernel         build the kernel of CONFIG into build/CONFIG/
@@ -33,6 +35,7 @@ help:
 #| CONFIG=x86_64       which kernel: a name in harness/configs/
 #| PROG=path           run: your own program instead of the sample, with ARGS='...'
 #| FILES='path ...'    run, shell: take these along into the guest
+#| CELLS='a b'         matrix: only these; FORCE=1 runs those that have a verdict, too
 #| QUICK=1             check: only what takes a newcomer under 20 minutes
 #| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
 #|                     run, shell: QEMU's -cpu, further options, kernel command line,
@@ -62,6 +65,15 @@ rules:
 
 reference: setup
 	@harness/reference
+
+matrix: setup-matrix
+	@harness/matrix
+
+matrix-%: setup-matrix
+	@harness/matrix $*
+
+setup-matrix:
+	@harness/setup --matrix
 
 bench: setup
 	@harness/bench

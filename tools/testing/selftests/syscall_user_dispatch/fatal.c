@@ -302,6 +302,24 @@ TEST_F(bad, F3_from_other_thread_after_leader)
 		   self->sig);
 }
 
+/*
+ * No core is to be had of it, so the other threads are not ended by that. An
+ * alarm ends those that are left.
+ */
+static int doomed_undumpable(void *arg)
+{
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+		return 89;
+	alarm(10);
+	return doomed_nonleader(arg);
+}
+
+TEST_F(bad, F1_F2_F3_from_other_thread_without_core)
+{
+	check_doom(_metadata, sud_run_child(doomed_undumpable, &self->doom),
+		   self->sig);
+}
+
 static int (*init_fn)(void *arg);
 
 /* The exit status is the signal. */

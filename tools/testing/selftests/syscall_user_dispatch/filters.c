@@ -17,10 +17,6 @@
 
 #include "../kselftest_harness.h"
 
-#ifndef SYS_SECCOMP
-#define SYS_SECCOMP	1
-#endif
-
 /* The call that filters act on: one that is implemented and harmless. */
 #define NR_FILTERED	SYS_getppid
 /* One that nobody implements. */

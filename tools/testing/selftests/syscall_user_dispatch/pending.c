@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "sud_seccomp.h"
 #include "sud_uffd.h"
 
 #include "../kselftest_harness.h"
@@ -357,6 +358,8 @@ FIXTURE_TEARDOWN(pending)
 struct meanwhile {
 	bool (*send)(void);
 	bool process;
+	/* the selector is at ALLOW then */
+	bool allow;
 	const char *trouble;
 };
 
@@ -371,8 +374,8 @@ static void send_meanwhile(void *arg)
 }
 
 /*
- * One foreign call, dispatched on a selector whose read sleeps until the
- * signal has been sent. Return: NULL, or what went wrong in the test itself.
+ * One foreign call, dispatched (unless allowed) on a selector whose read sleeps
+ * until the signal has been sent. Return: NULL, or what went wrong in the test itself.
  */
 static const char *call(struct sud_uffd *u, struct meanwhile *m, sud_word *ret)
 {
@@ -382,7 +385,7 @@ static const char *call(struct sud_uffd *u, struct meanwhile *m, sud_word *ret)
 
 	u->meanwhile = send_meanwhile;
 	u->arg = m;
-	u->byte = SUD_BLOCK;
+	u->byte = m->allow ? SUD_ALLOW : SUD_BLOCK;
 	m->trouble = NULL;
 
 	/* No signal is for the helper thread. */
@@ -487,6 +490,31 @@ TEST_F(pending, D9_both_arrive_dispatch_first)
 		EXPECT_EQ(1, sud_probe());
 		ASSERT_EQ(0, sud_off());
 	}
+}
+
+/*
+ * To go ahead is for dispatches: one that is pending for the thread swallows
+ * the SIGSYS of a filter, as it always has.
+ */
+TEST_F(pending, D9_O3_filter_does_not_go_ahead)
+{
+	struct meanwhile m = {
+		.send = variant->send,
+		.process = variant->process,
+		.allow = true,
+	};
+	const char *trouble;
+	sud_word ret;
+
+	ASSERT_EQ(0, sud_seccomp_nr(NR, SECCOMP_RET_TRAP, 0));
+	trouble = call(&self->u, &m, &ret);
+	ASSERT_TRUE(!trouble) {
+		TH_LOG("%s", trouble);
+	}
+	ASSERT_EQ(variant->process ? 2 : 1, sud_count);
+	EXPECT_OTHER(&sud_log[sud_count - 1].info, &self->alone);
+	if (variant->process)
+		EXPECT_EQ(SYS_SECCOMP, sud_log[0].info.si_code);
 }
 
 /*

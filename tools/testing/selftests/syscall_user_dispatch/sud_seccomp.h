@@ -9,6 +9,10 @@
 
 #include "sud.h"
 
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP	1
+#endif
+
 #define SUD_BPF_LOAD(field)						\
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS,				\
 		 offsetof(struct seccomp_data, field))

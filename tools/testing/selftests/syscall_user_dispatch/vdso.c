@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unwind.h>
 
+#include "sud_seccomp.h"
 #include "sud_vdso.h"
 
 #include "../kselftest_harness.h"
@@ -551,6 +552,37 @@ TEST_F(trampoline, V1_vdso_in_inclusive_region)
 	EXPECT_EQ((void *)sud_vdso_sym(&self->vdso, variant->name), to);
 	EXPECT_EQ(SYS_getpid, called);
 	EXPECT_EQ(1, handled[SIGSYS]);
+}
+
+/* SIGSYS has a handler: what kills is the filter. */
+static int child_filtered(void *arg)
+{
+	struct child *c = arg;
+	unsigned long selector = make_selector(SEL_BLOCK);
+
+	if (selector == -1UL ||
+	    sud_seccomp_nr(c->nr, SECCOMP_RET_KILL_PROCESS, 0))
+		return 2;
+	if (foreign_arm(selector))
+		foreign_exit(3);
+	shared->done = 1;
+	raise_usr1();
+	foreign_exit(4);
+	return 5;
+}
+
+/* It is run in spite of the selector, and seen as any call that is run. */
+TEST_F(trampoline, V1_O2_O3_filter_sees_it)
+{
+	struct child c = {
+		.nr = variant->nr,
+	};
+	int status = sud_run_child(child_filtered, &c);
+
+	EXPECT_EQ(1, shared->done);
+	EXPECT_TRUE(sud_killed(status, SIGSYS)) {
+		TH_LOG("status %#x", status);
+	}
 }
 
 static void hook_note_and_rerun(siginfo_t *info, ucontext_t *uc)

@@ -7,7 +7,7 @@ export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS
 
 .NOTPARALLEL:
 .PHONY: help setup run shell check rules reference bench matrix setup-matrix kernel kernel-image selftests
-.PHONY: tree refresh series base-files clean distclean
+.PHONY: htmldocs man tree refresh series base-files clean distclean
 
 help:
 	@sed -n 's/^#| \{0,1\}//p' Makefile
@@ -24,6 +24,8 @@ help:
 #| make kernel         build the kernel of CONFIG into build/CONFIG/
 #| make kernel-image   the same, then print the image's path
 #| make selftests      build and install the selftests into build/CONFIG/kselftest/
+#| make htmldocs       the kernel's administrator's guide, with our document, as HTML
+#| make man            show the manual pages
 #| make tree           build/tree: a git branch of the patched kernel, one commit a patch
 #| make refresh        take edits in build/tree over into the repository
 #| make series         generate patches/5.10/ from series/ and the files it lists
@@ -86,6 +88,13 @@ kernel-image: setup
 
 selftests: setup
 	@harness/kernel --selftests $(CONFIG)
+
+htmldocs: setup
+	@harness/setup --htmldocs
+	@harness/htmldocs
+
+man:
+	@man -l man/*.2const 2>/dev/null || mandoc -a man/*.2const
 
 tree: setup
 	@harness/tree

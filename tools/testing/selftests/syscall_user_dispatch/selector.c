@@ -2,27 +2,18 @@
 /*
  * Syscall User Dispatch: the selector (rules S1 to S4).
  */
-#include "sud.h"
+#include "sud_disk.h"
 
-#include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/hw_breakpoint.h>
-#include <linux/loop.h>
 #include <linux/perf_event.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/swap.h>
 #include <time.h>
 
 #include "../kselftest_harness.h"
-
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT 21
-#endif
 
 /* What surrounds a selector: neither ALLOW nor BLOCK, so fatal if read. */
 #define GARBAGE 0xa5
@@ -382,33 +373,10 @@ TEST_F(selector, S2_read_once_per_call)
 	EXPECT_EQ(before, watched(fd));
 }
 
-/*
- * S3: pages that are not there yet.
- *
- * What the page table says of an address; see pagemap in
- * Documentation/admin-guide/mm/pagemap.rst.
- */
-#define PAGEMAP_PRESENT	0x8000000000000000ULL
-#define PAGEMAP_SWAPPED	0x4000000000000000ULL
-
-static uint64_t page_entry(const volatile void *addr)
-{
-	uint64_t entry = 0;
-	int fd;
-
-	fd = open("/proc/self/pagemap", O_RDONLY);
-	if (fd < 0)
-		return 0;
-	if (pread(fd, &entry, sizeof(entry), (unsigned long)addr / page_size() *
-		  sizeof(entry)) != sizeof(entry))
-		entry = 0;
-	close(fd);
-	return entry;
-}
-
+/* S3: pages that are not there yet. */
 static bool is_present(const volatile void *addr)
 {
-	return page_entry(addr) & PAGEMAP_PRESENT;
+	return sud_page_entry(addr) & SUD_PAGE_PRESENT;
 }
 
 /* userfaultfd: a thread answers each fault with a page of its making. */
@@ -822,56 +790,7 @@ TEST_F(selector, S3_truncated_and_extended)
 	EXPECT_EQ(1, sud_probe());
 }
 
-/*
- * A block device of the test's own: a loop device over memory, so that a page
- * can really be out, and be read in by I/O.
- */
 #define DISK_PAGES 64
-
-struct disk {
-	char name[32];
-	int fd;
-};
-
-/* Return: NULL, or what there is to complain about. */
-static const char *disk_create(struct disk *disk)
-{
-	struct loop_info64 info = { .lo_flags = LO_FLAGS_AUTOCLEAR };
-	int control, backing, nr, tries;
-
-	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	if (control < 0)
-		return "/dev/loop-control";
-	backing = memfd_create("sud-disk", MFD_CLOEXEC);
-	if (backing < 0 || ftruncate(backing, DISK_PAGES * page_size()))
-		return "memfd";
-
-	/* Another may take the free one first. */
-	for (tries = 0; tries < 10; tries++) {
-		nr = ioctl(control, LOOP_CTL_GET_FREE);
-		if (nr < 0)
-			return "LOOP_CTL_GET_FREE";
-		snprintf(disk->name, sizeof(disk->name), "/dev/loop%d", nr);
-		disk->fd = open(disk->name, O_RDWR | O_CLOEXEC);
-		if (disk->fd < 0)
-			return disk->name;
-		if (!ioctl(disk->fd, LOOP_SET_FD, backing))
-			break;
-		close(disk->fd);
-		if (errno != EBUSY)
-			return "LOOP_SET_FD";
-	}
-	close(backing);
-	close(control);
-	if (tries == 10)
-		return "no free loop device";
-	/* It goes when the last one closes it. */
-	if (ioctl(disk->fd, LOOP_SET_STATUS64, &info)) {
-		ioctl(disk->fd, LOOP_CLR_FD);
-		return "LOOP_SET_STATUS64";
-	}
-	return NULL;
-}
 
 /* Root may do all this; whoever else runs the test cannot. */
 #define REQUIRE_DISK(disk) do {						\
@@ -879,7 +798,7 @@ static const char *disk_create(struct disk *disk)
 									\
 	if (geteuid())							\
 		SKIP(return, "needs root, for a loop device");		\
-	trouble = disk_create(disk);					\
+	trouble = sud_disk_create(disk, DISK_PAGES, false);		\
 	if (trouble)							\
 		SKIP(return, "no loop device: %s: %s", trouble,		\
 		     strerror(errno));					\
@@ -888,7 +807,7 @@ static const char *disk_create(struct disk *disk)
 /* Neither mapped nor in the page cache: the read waits for the disk. */
 TEST_F(selector, S3_read_from_disk)
 {
-	struct disk disk;
+	struct sud_disk disk;
 	unsigned char core;
 	int i, tries;
 	uint8_t *p;
@@ -922,22 +841,6 @@ TEST_F(selector, S3_read_from_disk)
 	}
 }
 
-static const char *swap_make(struct disk *disk)
-{
-	size_t size = page_size();
-	uint32_t info[3] = { 1, DISK_PAGES - 1, 0 };
-	uint8_t *header = calloc(1, size);
-	ssize_t ret;
-
-	memcpy(header + 1024, info, sizeof(info));
-	memcpy(header + size - 10, "SWAPSPACE2", 10);
-	ret = pwrite(disk->fd, header, size, 0);
-	free(header);
-	if (ret != (ssize_t)size || fsync(disk->fd))
-		return "write";
-	return swapon(disk->name, 0) ? "swapon" : NULL;
-}
-
 /* Apart, so that the swap space is taken down whatever happens here. */
 static int swap_child(void *arg)
 {
@@ -958,11 +861,11 @@ static int swap_child(void *arg)
 		for (tries = 0; tries < 100; tries++) {
 			if (madvise(p, page_size(), MADV_PAGEOUT))
 				return 2;
-			if (page_entry(p) & PAGEMAP_SWAPPED)
+			if (sud_page_entry(p) & SUD_PAGE_SWAPPED)
 				break;
 			usleep(1000);
 		}
-		if (!(page_entry(p) & PAGEMAP_SWAPPED))
+		if (!(sud_page_entry(p) & SUD_PAGE_SWAPPED))
 			return 3;
 		if (sud_probe() != (i & 1))
 			return 4;
@@ -975,12 +878,12 @@ static int swap_child(void *arg)
 TEST_F(selector, S3_swapped_out)
 {
 	const char *trouble;
-	struct disk disk;
+	struct sud_disk disk;
 	int status;
 
 	SUD_REQUIRE();
 	REQUIRE_DISK(&disk);
-	trouble = swap_make(&disk);
+	trouble = sud_disk_swapon(&disk);
 	if (trouble)
 		SKIP(return, "no swap space: %s: %s", trouble, strerror(errno));
 	status = sud_run_child(swap_child, NULL);

@@ -3,10 +3,10 @@
 
 # What the scripts read from the environment.
 export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
-export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS
+export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED
 
 .NOTPARALLEL:
-.PHONY: help setup run shell check rules reference bench matrix setup-matrix kernel kernel-image selftests
+.PHONY: help setup run shell check rules reference bench matrix setup-matrix soak kernel kernel-image selftests
 .PHONY: htmldocs man tree refresh series base-files clean distclean
 
 help:
@@ -20,6 +20,7 @@ help:
 #| make matrix         the selftests on every kernel and boot of harness/matrix.tsv
 #| make matrix-CELL    on one of them (harness/matrix --list)
 #| make bench          what a system call costs: a table and a chart, to results/
+#| make soak           load and faults, on a kernel that watches itself: a table, to results/
 #|
 #| make kernel         build the kernel of CONFIG into build/CONFIG/
 #| make kernel-image   the same, then print the image's path
@@ -39,11 +40,14 @@ help:
 #| FILES='path ...'    run, shell: take these along into the guest
 #| CELLS='a b'         matrix: only these; FORCE=1 runs those that have a verdict, too
 #| QUICK=1             check: only what takes a newcomer under 20 minutes
+#|                     soak: on the kernel of make run, without faults and leaks
 #| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
 #|                     run, shell: QEMU's -cpu, further options, kernel command line,
 #|                     memory, CPUs, tcg or kvm (bench: ACCEL=kvm gives nanoseconds)
 #| BASE=5.10.262-1     which kernel source: a name in base/
 #| KERNEL_SRC=path     a 5.10.y tree or tarball of your own (BASE=try: of an unknown base)
+#| SOAK_SECONDS=60 SOAK_SEED=1
+#|                     soak: how long each program runs, and what is left to chance
 #| FORCE=1             tree, clean: drop edits made in build/tree
 #| TARGETS='...'       selftests: which of the kernel's
 #| SIGNOFF='Name <address>'
@@ -79,6 +83,9 @@ setup-matrix:
 
 bench: setup
 	@harness/bench
+
+soak: setup
+	@harness/soak $(if $(QUICK),--quick)
 
 kernel: setup
 	@harness/kernel $(CONFIG)

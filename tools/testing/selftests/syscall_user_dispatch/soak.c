@@ -111,6 +111,10 @@ struct actor {
 
 	/* Of a worker's thread, while it may be traced and flooded. */
 	volatile pid_t tid;
+	/* Signals that the flooder sent. */
+	volatile unsigned int taken;
+	/* Its next dispatch finds the selector swapped out. */
+	volatile bool swapping;
 	/* They differ while it arms itself. */
 	volatile unsigned int armed, arming;
 	volatile uint8_t *volatile selector;
@@ -262,12 +266,20 @@ static void on_sigsys(int sig, siginfo_t *info, void *context)
 	}
 
 	c->others++;
+	self->taken++;
 	if (info->si_code == SI_TKILL && info->si_pid == pid)
 		count(FLOODED);
 	else if (info->si_code == SI_USER && !info->si_pid)
 		count(WITHOUT_INFO);
 	else
 		complain("a SIGSYS with si_code %d", info->si_code);
+}
+
+/* Calls that were announced, and of which nothing has come yet. */
+static int balance(const struct calls *c)
+{
+	return c->made - c->dispatched - c->ran - c->bare - c->lost -
+	       c->interrupted + c->doubled;
 }
 
 /*
@@ -282,6 +294,8 @@ static void foreign(enum kind kind)
 	bool ran;
 	long nr;
 
+	if (balance(c))
+		complain("the balance is %d", balance(c));
 	nr = nr_of(kind, c->made);
 	c->nr = nr;
 	c->rerun = kind == RERUN;
@@ -355,6 +369,7 @@ static void on_sigusr1(int sig, siginfo_t *info, void *context)
 	int error = errno;
 
 	count(SIGUSR1S);
+	self->taken++;
 	/* While the thread arms itself nobody knows which one holds. */
 	if (self->armed == self->arming) {
 		self->level = IN_HANDLER;
@@ -404,15 +419,23 @@ static void arm(void)
 /* A dispatch that has to read the selector in. */
 static void swapped(void)
 {
+	unsigned int tries;
+
 	if (self->armed != OWN_SELECTOR)
 		return;
 	*self->selector = SUD_BLOCK;
-	if (madvise((void *)self->selector, sysconf(_SC_PAGESIZE),
-		    MADV_PAGEOUT))
-		return;
-	if (sud_page_entry(self->selector) & SUD_PAGE_SWAPPED)
-		count(SWAPPED);
+	for (tries = 0; tries < 5; tries++) {
+		if (madvise((void *)self->selector, sysconf(_SC_PAGESIZE),
+			    MADV_PAGEOUT))
+			return;
+		if (sud_page_entry(self->selector) & SUD_PAGE_SWAPPED) {
+			count(SWAPPED);
+			self->swapping = true;
+			break;
+		}
+	}
 	foreign(DISPATCHED);
+	self->swapping = false;
 }
 
 /* In children: is dispatch off, though the parent's selector blocks? */
@@ -534,36 +557,35 @@ static void execute_self(void)
 
 /* ---- Workers ---- */
 
-static void settle_calls(struct calls *c)
+static void settle_calls(struct calls *c, bool killed)
 {
-	unsigned int balance;
+	int left = balance(c);
 
-	balance = c->made - c->dispatched - c->ran - c->bare - c->lost -
-		  c->interrupted + c->doubled;
-	if (balance == 1) {
+	if (killed && left == 1) {
 		c->interrupted++;
-	} else if (balance) {
+	} else if (left) {
 		/* In one store, as the settling may be killed, too. */
-		if ((int)balance > 0)
-			c->lost += balance;
+		if (left > 0)
+			c->lost += left;
 		else
-			c->doubled -= balance;
-		complain("the balance of a dead thread is %d", (int)balance);
+			c->doubled -= left;
+		complain("the balance of a dead thread is %d", left);
 	}
 }
 
-/* What the dead threads of a worker left behind. */
-static void settle(struct worker *w)
+/* What the threads of a worker left behind; were they killed? */
+static void settle(struct worker *w, bool killed)
 {
 	unsigned int i, level;
 
 	for (i = 0; i < THREADS; i++) {
 		w->thread[i].tid = 0;
+		w->thread[i].swapping = false;
 		w->thread[i].level = IN_PROGRAM;
 		w->thread[i].armed = OFF;
 		w->thread[i].arming = OFF;
 		for (level = 0; level < LEVELS; level++)
-			settle_calls(&w->thread[i].calls[level]);
+			settle_calls(&w->thread[i].calls[level], killed);
 	}
 }
 
@@ -588,11 +610,11 @@ static void *run_thread(void *arg)
 		what = any(500);
 		if (what < 100)
 			arm();
-		else if (what < 115)
-			swapped();
 		else if (what < 130)
+			swapped();
+		else if (what < 145)
 			have_child();
-		else if (what == 130)
+		else if (what == 145)
 			execute_self();
 		else
 			for (i = any(40); i; i--)
@@ -606,20 +628,40 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
-static void *run_flooder(void *arg)
+/* Preferably one that is about to sleep in the midst of a dispatch. */
+static struct actor *choose_target(void)
 {
 	unsigned int i;
+
+	for (i = 0; i < THREADS; i++) {
+		if (worker->thread[i].swapping)
+			return &worker->thread[i];
+	}
+	return &worker->thread[any(THREADS)];
+}
+
+/*
+ * A thread that does not run takes one signal however many are sent, and only
+ * one that runs or sleeps there can be at a call. So go on until it has taken
+ * some, within reason. Then let up, or no fork() would come to its end.
+ */
+static void *run_flooder(void *arg)
+{
+	const struct actor *target;
+	unsigned int i, some;
 	pid_t tid;
 	int sig;
 
 	become(arg, worker->life);
 	while (!shared->stop) {
-		tid = worker->thread[any(THREADS)].tid;
-		for (i = any(20); i && tid; i--) {
-			sig = worker->flooded && any(4) ? SIGSYS : SIGUSR1;
+		target = choose_target();
+		tid = target->tid;
+		some = target->taken + any(50);
+		for (i = 5000; i && tid && target->taken < some; i--) {
+			sig = worker->flooded && any(8) ? SIGSYS : SIGUSR1;
 			syscall(SYS_tgkill, pid, tid, sig);
 		}
-		usleep(500 + any(3000));
+		usleep(any(1000));
 	}
 	return NULL;
 }
@@ -645,7 +687,7 @@ static void run_worker(struct worker *w)
 	w->life++;
 	become(&w->thread[0], w->life);
 	mask_signals(SIG_BLOCK);
-	settle(w);
+	settle(w, true);
 	if (shared->faults && !make_it_fail())
 		complain("/proc/self/make-it-fail: %s", strerror(errno));
 
@@ -699,7 +741,8 @@ static pid_t wait_tracee(int *stop)
 /* Let it have the signal that it stopped for; no other stop has one for it. */
 static int signal_of(int stop)
 {
-	return stop == SIGTRAP || stop == SIGSTOP || stop & ~0x7f ? 0 : stop;
+	return stop == SIGTRAP || stop == SIGSTOP || (stop & ~0x7f) ?
+	       0 : stop;
 }
 
 /* Did that do? A tracee that was killed is no trouble. */
@@ -908,7 +951,7 @@ static bool bury(pid_t child, int status)
 		if (w->pid != child)
 			continue;
 		w->pid = 0;
-		settle(w);
+		settle(w, status);
 		if (w->killed ? !sud_killed(status, SIGKILL) && status :
 				!shared->stop || status)
 			complain("worker %u ended with status %#x", i, status);

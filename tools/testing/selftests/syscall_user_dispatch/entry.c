@@ -87,41 +87,6 @@ FIXTURE_VARIANT_ADD(way, vdso)
 
 #endif
 
-/* __kernel_vsyscall(), and how it enters the kernel. */
-struct landing {
-	unsigned long entry;
-	/* the landing pad: after the int $0x80 */
-	unsigned long ip;
-	const char *by;
-};
-
-/*
- * By looking at the code. It saves three registers first, of which nothing
- * else depends; sysenter and syscall come back behind the int $0x80 that
- * follows them.
- */
-static bool find_landing(struct landing *landing)
-{
-	const uint8_t *code = (void *)getauxval(AT_SYSINFO);
-	unsigned int i;
-
-	if (!code)
-		return false;
-	for (i = 2; i < 64; i++) {
-		if (code[i] != 0xcd || code[i + 1] != 0x80)
-			continue;
-		landing->entry = (unsigned long)code;
-		landing->ip = (unsigned long)code + i + 2;
-		landing->by = "int $0x80";
-		if (code[i - 2] == 0x0f && code[i - 1] == 0x34)
-			landing->by = "sysenter";
-		if (code[i - 2] == 0x0f && code[i - 1] == 0x05)
-			landing->by = "syscall";
-		return true;
-	}
-	return false;
-}
-
 static int try_int80(void *arg)
 {
 	int ret;
@@ -133,7 +98,7 @@ static int try_int80(void *arg)
 
 FIXTURE_SETUP(way)
 {
-	struct landing landing;
+	struct sud_landing landing;
 
 	SUD_REQUIRE_SETUP();
 	if (!sud_exited(sud_run_child(try_int80, NULL), 0))
@@ -152,7 +117,7 @@ FIXTURE_SETUP(way)
 		self->at.ip = SUD_REGS_FAR_IP;
 		break;
 	case WAY_VDSO:
-		if (!find_landing(&landing))
+		if (!sud_landing(&landing))
 			SUD_SKIP_SETUP("no vDSO in this kernel");
 		sud_regs->target.offset = landing.entry;
 		self->at.ip = landing.ip;
@@ -726,13 +691,13 @@ TEST(C1_D1_R2_int80_at_any_address)
 FIXTURE(landing)
 {
 	struct sud_vdso vdso;
-	struct landing landing;
+	struct sud_landing landing;
 };
 
 FIXTURE_SETUP(landing)
 {
 	SUD_REQUIRE_SETUP();
-	if (!sud_vdso_find(&self->vdso) || !find_landing(&self->landing))
+	if (!sud_vdso_find(&self->vdso) || !sud_landing(&self->landing))
 		SUD_SKIP_SETUP("no vDSO in this kernel");
 	ASSERT_TRUE(sud_setup());
 	ASSERT_TRUE(sud_regs_map());

@@ -155,6 +155,48 @@ static inline unsigned long sud_after_insn(unsigned long func, uint16_t insn)
 	return 0;
 }
 
+/**
+ * struct sud_landing - __kernel_vsyscall(), and how it enters the kernel
+ * @entry:	its address
+ * @ip:		the landing pad: after the int $0x80
+ * @by:		the instruction
+ */
+struct sud_landing {
+	unsigned long entry;
+	unsigned long ip;
+	const char *by;
+};
+
+/**
+ * sud_landing - find that out by looking at the code
+ *
+ * It saves three registers first, of which nothing else depends; sysenter and
+ * syscall come back behind the int $0x80 that follows them.
+ *
+ * Return: false if there is no such function.
+ */
+static inline bool sud_landing(struct sud_landing *landing)
+{
+	const uint8_t *code = (void *)getauxval(AT_SYSINFO);
+	unsigned int i;
+
+	if (!code)
+		return false;
+	for (i = 2; i < 64; i++) {
+		if (code[i] != 0xcd || code[i + 1] != 0x80)
+			continue;
+		landing->entry = (unsigned long)code;
+		landing->ip = (unsigned long)code + i + 2;
+		landing->by = "int $0x80";
+		if (code[i - 2] == 0x0f && code[i - 1] == 0x34)
+			landing->by = "sysenter";
+		if (code[i - 2] == 0x0f && code[i - 1] == 0x05)
+			landing->by = "syscall";
+		return true;
+	}
+	return false;
+}
+
 #ifdef __x86_64__
 
 /*

@@ -1,0 +1,2584 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Syscall User Dispatch: random operations, each compared with what a model of
+ * the contract (sud_model.h) says that it comes to.
+ *
+ * The operations (sud_ops.h) stand in sequences, each of which begins from a
+ * known state and can be done again by itself. A worker process does them. An
+ * operation that ends a process, or leaves one in which no system call is sure
+ * to run, is done in a child. When something differs, the sequence is
+ * shortened as long as that still happens, and printed.
+ *
+ * Between operations every system call of the program itself runs: either all
+ * native code is exempt, or the selector says ALLOW.
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "sud_beside.h"
+#include "sud_model.h"
+#include "sud_ops.h"
+#include "sud_uffd.h"
+
+/* A sequence that takes longer than that hangs. */
+#define PATIENCE	60
+#define MAX_LENGTH	100000
+#define MAX_EXCUSED	16
+#define MAX_DEPTH	4
+
+/* ---- What all processes share ---- */
+
+struct difference {
+	char rule[8];
+	char text[200];
+	uint64_t sequence;
+	uint64_t count;
+};
+
+static struct shared {
+	uint64_t done;
+	uint64_t made[N_KINDS];
+	/* where the worker is, and what rule decides there */
+	volatile uint64_t sequence;
+	volatile unsigned int at;
+	const char *volatile rule;
+	/* the worker's end */
+	volatile bool failed;
+	struct difference first;
+	/* differences that do not count */
+	struct difference excused[MAX_EXCUSED];
+	/* for the tracee, and what it answers */
+	struct {
+		volatile int command;
+		unsigned int way;
+		uint64_t nr;
+		enum call_id id;
+		unsigned int salt;
+		volatile uint8_t *write;
+		uint8_t byte;
+		bool unblock;
+		uint64_t out[SUD_NR_REGS];
+		unsigned int dispatches;
+	} trace;
+} *shared;
+
+static const char *excuse = "";
+static struct model_kernel kernel;
+static bool has_ptrace, has_uffd, has_sigreturn;
+static int sysctl_fd = -1;
+static char probe_path[PATH_MAX];
+
+/* Ends this process, whatever is armed: it is no system call. */
+static void __attribute__((noreturn)) end_here(void)
+{
+	for (;;)
+		asm volatile("ud2");
+}
+
+static bool listed(const char *rule)
+{
+	const char *at = strstr(excuse, rule);
+	size_t len = strlen(rule);
+
+	return at && (at == excuse || at[-1] == ',') &&
+	       (!at[len] || at[len] == ',');
+}
+
+/*
+ * Something is not what it should be. Does not return, unless the rule is one
+ * of those of which that is known.
+ */
+static bool __attribute__((noinline))
+differs(const char *rule, const char *where, const char *what, uint64_t want,
+	uint64_t got)
+{
+	struct difference *d = &shared->first;
+	unsigned int i;
+
+	if (listed(rule)) {
+		for (i = 0; i < MAX_EXCUSED - 1; i++) {
+			d = &shared->excused[i];
+			if (!d->count || !strcmp(d->rule, rule))
+				break;
+		}
+		if (d->count++)
+			return false;
+	} else if (shared->failed) {
+		end_here();
+	}
+	snprintf(d->rule, sizeof(d->rule), "%s", rule);
+	snprintf(d->text, sizeof(d->text),
+		 "%s, %s: expected %#" PRIx64 ", seen %#" PRIx64, where, what,
+		 want, got);
+	d->sequence = shared->sequence;
+	if (d != &shared->first)
+		return false;
+	shared->failed = true;
+	end_here();
+}
+
+static inline bool same(const char *rule, const char *where, const char *what,
+			uint64_t want, uint64_t got)
+{
+	return want == got || differs(rule, where, what, want, got);
+}
+
+/* Not about the kernel: the program cannot go on. */
+static void __attribute__((noreturn)) trouble(const char *what)
+{
+	differs("-", what, "errno", 0, errno);
+	end_here();
+}
+
+/* ---- Who acts ---- */
+
+/**
+ * struct tracee - a child of an actor that is stopped but for a call at a time
+ * @pid:	zero if there is none
+ * @config:	as the model has it
+ * @cells:	the bytes, as they were when it was born
+ */
+struct tracee {
+	pid_t pid;
+	model_config config;
+	struct cell cells[N_CELLS];
+};
+
+/**
+ * struct actor - a thread of which the model keeps track
+ * @config:	as it should be
+ * @blocked:	is SIGSYS blocked?
+ * @altstack:	does it have an alternate signal stack?
+ * @outer:	the thread of the same process that waits for it, or NULL
+ * @tracee:	its child that is traced
+ */
+struct actor {
+	model_config config;
+	bool blocked;
+	bool altstack;
+	struct actor *outer;
+	struct tracee tracee;
+};
+
+/* One acts at a time. */
+static struct actor *me;
+/* Of the process; @blocked is the thread's. */
+static struct model_sigsys action;
+static pid_t parent;
+
+static struct model_sigsys sigsys_now(void)
+{
+	struct model_sigsys s = action;
+
+	s.blocked = me->blocked;
+	return s;
+}
+
+enum native { NATIVE_EXEMPT, NATIVE_MIXED, NATIVE_CAUGHT };
+
+/* What a configuration makes of the program's own calls. */
+static enum native native_state(const model_config *c)
+{
+	/* The end of what 64-bit, and what 32-bit addresses reach. */
+	const uint64_t top = sizeof(long) == 8 ? 1ULL << 47 : 0xffffe000;
+	bool below = c->len <= SUD_NATIVE && c->offset <= SUD_NATIVE - c->len;
+	bool all = c->offset <= SUD_NATIVE && c->len >= top - c->offset;
+
+	if (c->mode == SUD_OFF)
+		return NATIVE_EXEMPT;
+	if (c->mode == SUD_EXCL && all)
+		return NATIVE_EXEMPT;
+	if (c->mode == SUD_INCL && (below || c->offset >= top))
+		return NATIVE_EXEMPT;
+	if (c->mode == SUD_EXCL && (!c->len || below || c->offset >= top))
+		return NATIVE_CAUGHT;
+	if (c->mode == SUD_INCL && all)
+		return NATIVE_CAUGHT;
+	return NATIVE_MIXED;
+}
+
+/* Do all native calls run between operations? */
+static bool native_safe(const model_config *c)
+{
+	const struct cell *cell = cell_at(c->selector);
+
+	return native_state(c) == NATIVE_EXEMPT ||
+	       (cell->readable && cell->value == SUD_ALLOW);
+}
+
+/* ---- One call, foreseen ---- */
+
+enum ending { ENDS_RETURN, ENDS_JUMP, ENDS_SIGNAL, ENDS_EXIT };
+enum writer { BY_SELF, BY_SIBLING, BY_VFORK_CHILD };
+
+#define MAX_DISPATCHES 3
+
+/* What a SIGSYS came from. */
+struct source {
+	const struct way *way;		/* NULL: the plain template */
+	uint64_t nr;
+};
+
+/**
+ * struct call - a call, and what the model says of it
+ * @way:	how it is made; NULL if by native code
+ * @number:	which; NULL if it is the prctl() for @want
+ * @byte:	what the selector holds then, or -1 if it is left as it is
+ * @by:		who writes it
+ * @action:	of the handler
+ * @rearm:	the configuration it sets
+ * @result:	the result it gives
+ *
+ * @cell:	the byte that is written, or NULL
+ * @unblock:	what the handler first sets to ALLOW, or NULL
+ * @rule:	decides what becomes of the call
+ * @n:		dispatches
+ * @source:	theirs
+ * @end:	how it ends
+ * @end_rule:	why
+ * @sig:	what the process dies of
+ * @ret:	the result
+ * @ran:	was the call made?
+ * @rearm_ret:	what the handler's own prctl() returns
+ * @config:	the configuration afterwards
+ * @after:	and the state of SIGSYS
+ */
+struct call {
+	const struct way *way;
+	const struct number *number;
+	model_config want;
+	int byte;
+	enum writer by;
+	enum handler_action action;
+	model_config rearm;
+	uint64_t result;
+	unsigned int salt;
+
+	struct cell *cell;
+	volatile uint8_t *unblock;
+	const char *rule;
+	unsigned int n;
+	struct source source[MAX_DISPATCHES];
+	enum ending end;
+	const char *end_rule;
+	int sig;
+	uint64_t ret;
+	bool ran;
+	struct model_answer rearm_ret;
+	model_config config;
+	struct model_sigsys after;
+};
+
+static uint64_t call_nr(const struct call *c)
+{
+	return c->number ? c->number->nr : way_nr_prctl(c->way);
+}
+
+/* Of a selector, while another byte holds something for the time being. */
+static int byte_for(const model_config *config, const struct cell *written,
+		    uint8_t byte)
+{
+	const struct cell *cell = cell_at(config->selector);
+
+	if (!cell->readable)
+		return MODEL_UNREADABLE;
+	if (written && cell->write == written->write)
+		return byte;
+	return cell->value;
+}
+
+static void foresee_run(struct call *c)
+{
+	struct model_answer answer;
+	model_config want = c->want;
+
+	c->ran = true;
+	c->end = ENDS_RETURN;
+	c->end_rule = c->rule;
+	if (!c->number) {
+		if (c->way && c->way->ia32) {
+			want.mode = (uint32_t)want.mode;
+			want.offset = (uint32_t)want.offset;
+			want.len = (uint32_t)want.len;
+			want.selector = (uint32_t)want.selector;
+		}
+		answer = model_set(&kernel, &c->config, want);
+		c->ret = answer.ret;
+		c->end_rule = answer.rule;
+	} else if (c->number->call == CALL_EXIT) {
+		c->end = ENDS_EXIT;
+	} else if (c->number->call == CALL_GETPPID &&
+		   (int64_t)c->number->ran[c->way - ways] >= 0) {
+		c->ret = parent;
+	} else {
+		c->ret = c->number->ran[c->way - ways];
+	}
+}
+
+static void foresee_death(struct call *c, int sig, const char *rule)
+{
+	c->end = ENDS_SIGNAL;
+	c->sig = sig;
+	c->end_rule = rule;
+}
+
+/* A call of the plain template in the handler. False: that is the end. */
+static bool foresee_nested(struct call *c)
+{
+	struct model_sigsys *s = &c->after;
+	struct model_call o;
+	bool blocked = s->blocked;
+
+	o = model_call(&kernel, &c->config, sud_foreign_ip(),
+		       byte_for(&c->config, c->cell, SUD_BLOCK));
+	if (o.fate == MODEL_RUNS)
+		return true;
+	if (!model_raise(s)) {
+		foresee_death(c, SIGSYS, "D6");
+		return false;
+	}
+	s->blocked = blocked;
+	c->source[c->n].way = NULL;
+	c->source[c->n++].nr = SUD_NR_CLOSE;
+	return true;
+}
+
+/* May the handler do what it is to do? If not, it just returns. */
+static bool foresee_rearm(struct call *c)
+{
+	model_config config = c->config;
+
+	c->rearm_ret = model_set(&kernel, &config, c->rearm);
+	if (!native_safe(&config))
+		return false;
+	c->config = config;
+	return true;
+}
+
+static bool acts_natively(enum handler_action action)
+{
+	return action == HANDLER_REARM || action == HANDLER_OFF;
+}
+
+/* Fill in what the model says. */
+static void foresee(struct call *c)
+{
+	uint8_t byte;
+	struct model_call o;
+	bool blocked;
+
+	c->config = me->config;
+	c->after = sigsys_now();
+	c->n = 0;
+	c->ran = false;
+	c->cell = NULL;
+	c->unblock = NULL;
+	if (!c->way) {
+		/* By native code, all of which runs now. */
+		c->rule = "A9";
+		foresee_run(c);
+		return;
+	}
+	if (c->byte >= 0) {
+		c->cell = cell_at(c->config.selector);
+		if (c->config.mode == SUD_OFF)
+			c->cell = &cells[CELL_PLAIN];
+		if (!c->cell->write)
+			c->cell = NULL;
+	}
+	byte = c->byte;
+	if (acts_natively(c->action) || has_sigreturn)
+		c->unblock = cell_at(c->config.selector)->write;
+	if (native_state(&c->config) == NATIVE_EXEMPT &&
+	    (c->action == HANDLER_RETURN || c->action == HANDLER_RESULT))
+		c->unblock = NULL;
+	blocked = c->after.blocked;
+
+	for (;;) {
+		o = model_call(&kernel, &c->config, c->way->ip,
+			       byte_for(&c->config, c->cell, byte));
+		if (!c->n)
+			c->rule = o.rule;
+		if (o.fate == MODEL_DIES) {
+			foresee_death(c, o.sig, o.rule);
+			return;
+		}
+		if (o.fate == MODEL_RUNS) {
+			foresee_run(c);
+			return;
+		}
+		if (!model_raise(&c->after)) {
+			foresee_death(c, SIGSYS, c->n ? "D6" : "D5");
+			return;
+		}
+		c->source[c->n].way = c->way;
+		c->source[c->n++].nr = call_nr(c);
+		c->end = ENDS_RETURN;
+		c->end_rule = "D3";
+		c->ret = c->way->ia32 ? (uint32_t)call_nr(c) :
+					(sud_uword)call_nr(c);
+		if (c->unblock)
+			byte = SUD_ALLOW;
+		if (c->n > 1)
+			break;
+		if (acts_natively(c->action) && !foresee_rearm(c))
+			c->action = HANDLER_RETURN;
+		if (c->action == HANDLER_RESULT)
+			c->ret = c->result;
+		if (c->action == HANDLER_JUMP)
+			c->end = ENDS_JUMP;
+		if (c->action == HANDLER_NEST && !foresee_nested(c))
+			return;
+		if (c->action != HANDLER_RERUN)
+			break;
+		if (c->cell)
+			byte = SUD_ALLOW;
+		c->after.blocked = blocked;
+	}
+	c->after.blocked = blocked;
+}
+
+/* ---- The handler ---- */
+
+#define MAX_RECORDS	4
+
+struct record {
+	siginfo_t info;
+	/* without its tail */
+	ucontext_t uc;
+	/* where on the stack it was */
+	uintptr_t frame;
+};
+
+static struct record records[MAX_RECORDS];
+static volatile unsigned int n_records;
+/* The call that is being made. */
+static struct call *volatile plan;
+static sigjmp_buf escape;
+static volatile long rearm_result;
+
+/* Signals that are no dispatches: how many, and before how many of these. */
+static volatile unsigned int n_others, others_after;
+static volatile int other_code;
+
+/* No native call is sure to run; so many dispatches are survived. */
+static volatile unsigned int locked_in;
+
+static void act(struct call *c, ucontext_t *uc)
+{
+	model_config *want = &c->rearm;
+
+	switch (c->action) {
+	case HANDLER_RESULT:
+		SUD_REG_RET(uc) = c->result;
+		break;
+	case HANDLER_RERUN:
+		if (c->cell)
+			*c->cell->write = SUD_ALLOW;
+		SUD_REG_IP(uc) -= SUD_INSN_LEN;
+		break;
+	case HANDLER_JUMP:
+		siglongjmp(escape, 1);
+	case HANDLER_NEST:
+		if (c->cell)
+			*c->cell->write = SUD_BLOCK;
+		sud_foreign_call(SUD_NR_CLOSE, -1, 0, 0, 0, 0, 0);
+		if (c->cell)
+			*c->cell->write = SUD_ALLOW;
+		break;
+	case HANDLER_REARM:
+	case HANDLER_OFF:
+		rearm_result = sud_prctl(want->mode, want->offset, want->len,
+					 want->selector);
+		break;
+	default:
+		break;
+	}
+}
+
+static void handler(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	struct call *c = plan;
+	struct record *r;
+	unsigned int n;
+
+	if (sig != SIGSYS || info->si_code != SYS_USER_DISPATCH) {
+		other_code = info->si_code;
+		others_after = n_records;
+		n_others++;
+		return;
+	}
+	if (!c) {
+		differs(shared->rule, "a native call was dispatched", "number",
+			0, info->si_syscall);
+		end_here();
+	}
+	if (c->unblock)
+		*c->unblock = SUD_ALLOW;
+	n = n_records++;
+	if (n < MAX_RECORDS) {
+		r = &records[n];
+		r->info = *info;
+		memcpy(&r->uc, uc, offsetof(ucontext_t, uc_mcontext) +
+		       sizeof(uc->uc_mcontext.gregs));
+		r->frame = (uintptr_t)context;
+	}
+	if (locked_in && n_records >= locked_in)
+		end_here();
+	/* It goes on and on. */
+	if (n > c->n)
+		siglongjmp(escape, 1);
+	if (!n)
+		act(c, uc);
+}
+
+static void set_action(int sig, enum model_disposition disposition, int flags)
+{
+	struct sigaction sa = {
+		.sa_sigaction = handler,
+		.sa_flags = SA_SIGINFO,
+	};
+
+	if (disposition != MODEL_HANDLER) {
+		sa.sa_flags = 0;
+		sa.sa_handler = disposition == MODEL_IGNORE ? SIG_IGN : SIG_DFL;
+	}
+	if (flags & FLAG_NODEFER)
+		sa.sa_flags |= SA_NODEFER;
+	if (flags & FLAG_RESETHAND)
+		sa.sa_flags |= SA_RESETHAND;
+	if (flags & FLAG_RESTART)
+		sa.sa_flags |= SA_RESTART;
+	if (flags & FLAG_ONSTACK)
+		sa.sa_flags |= SA_ONSTACK;
+	if (sigaction(sig, &sa, NULL))
+		trouble("sigaction");
+}
+
+static void set_blocked(bool blocked)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGSYS);
+	if (pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL))
+		trouble("pthread_sigmask");
+}
+
+static void set_sigsys(struct model_sigsys s)
+{
+	int flags = (s.nodefer ? FLAG_NODEFER : 0) |
+		    (s.resethand ? FLAG_RESETHAND : 0) |
+		    (s.restart ? FLAG_RESTART : 0) |
+		    (s.onstack ? FLAG_ONSTACK : 0);
+
+	set_action(SIGSYS, s.disposition, flags);
+	set_blocked(s.blocked);
+	me->blocked = s.blocked;
+	action = s;
+}
+
+static struct model_sigsys sigsys_of(int disposition, int flags, bool blocked)
+{
+	struct model_sigsys s = {
+		.disposition = disposition,
+		.nodefer = flags & FLAG_NODEFER,
+		.resethand = flags & FLAG_RESETHAND,
+		.restart = flags & FLAG_RESTART,
+		.onstack = flags & FLAG_ONSTACK,
+		.blocked = blocked,
+	};
+
+	return s;
+}
+
+#define ALTSTACK	0x60000UL
+#define ALTSTACK_SIZE	0x10000UL
+
+static bool map_altstack(void)
+{
+	stack_t stack = {
+		.ss_sp = (void *)ALTSTACK,
+		.ss_size = ALTSTACK_SIZE,
+	};
+
+	return mmap(stack.ss_sp, stack.ss_size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+	       stack.ss_sp && !sigaltstack(&stack, NULL);
+}
+
+/* ---- A sibling thread that does what it is told ---- */
+
+enum sibling_task { SIBLING_WRITE, SIBLING_FLIP, SIBLING_SIGNAL };
+
+static struct {
+	pid_t pid;
+	sem_t go;
+	sem_t done;
+	enum sibling_task task;
+	volatile uint8_t *write;
+	uint8_t byte;
+	int sig;
+	pid_t tid;
+	volatile unsigned int rounds;
+	volatile bool ready;
+	volatile bool written;
+	volatile bool stop;
+} sibling;
+
+static void *sibling_thread(void *arg)
+{
+	for (;;) {
+		while (sem_wait(&sibling.go))
+			;
+		if (sibling.task == SIBLING_WRITE) {
+			while (!sibling.ready)
+				;
+			*sibling.write = sibling.byte;
+			sibling.written = true;
+			continue;
+		}
+		sem_post(&sibling.done);
+		while (!sibling.stop) {
+			if (sibling.task == SIBLING_FLIP)
+				*sibling.write ^= SUD_ALLOW ^ SUD_BLOCK;
+			else
+				syscall(SYS_tgkill, sibling.pid, sibling.tid,
+					sibling.sig);
+			sibling.rounds++;
+		}
+		sem_post(&sibling.done);
+	}
+	return NULL;
+}
+
+static void wait_sibling(void)
+{
+	while (sem_wait(&sibling.done))
+		;
+}
+
+static void start_sibling(enum sibling_task task)
+{
+	pthread_t thread;
+	sigset_t all, old;
+
+	if (sibling.pid != getpid()) {
+		sibling.pid = getpid();
+		sem_init(&sibling.go, 0, 0);
+		sem_init(&sibling.done, 0, 0);
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		errno = pthread_create(&thread, NULL, sibling_thread, NULL);
+		if (errno)
+			trouble("pthread_create");
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	sibling.task = task;
+	sibling.tid = syscall(SYS_gettid);
+	sibling.rounds = 0;
+	sibling.ready = false;
+	sibling.written = false;
+	sibling.stop = false;
+	sem_post(&sibling.go);
+	if (task != SIBLING_WRITE) {
+		wait_sibling();
+		return;
+	}
+	/* From here on, until the call is made, no other one is. */
+	sibling.ready = true;
+	while (!sibling.written)
+		;
+}
+
+static void stop_sibling(void)
+{
+	sibling.stop = true;
+	wait_sibling();
+}
+
+/* ---- One call, made and compared ---- */
+
+static bool jumped;
+static long native_result;
+
+static uint64_t vforked_result;
+static pid_t vforked;
+
+/* It is off, and so it runs. */
+static void call_by_vfork_child(struct call *c)
+{
+	pid_t pid, self = getpid();
+	int status;
+
+	pid = vfork();
+	if (pid == 0) {
+		*c->cell->write = SUD_BLOCK;
+		way_load(c->way, c->way->ia32 ? 64 : 110, CALL_GETPPID, 0);
+		way_go(c->way);
+		vforked_result = sud_regs->out[SUD_AX];
+		*c->cell->write = SUD_ALLOW;
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		trouble("vfork");
+	same("L1", "the vfork child", "wait status", 0, status);
+	same("L1", "the vfork child", "what getppid() returns", self,
+	     vforked_result);
+}
+
+/* The byte that it leaves is what its parent's call meets (rule L4). */
+static void byte_by_vfork_child(const struct call *c)
+{
+	vforked = vfork();
+	if (vforked == 0) {
+		*c->cell->write = c->byte;
+		_exit(0);
+	}
+}
+
+static void write_byte(const struct call *c)
+{
+	if (!c->cell)
+		return;
+	switch (c->by) {
+	case BY_SELF:
+		*c->cell->write = c->byte;
+		break;
+	case BY_SIBLING:
+		sibling.write = c->cell->write;
+		sibling.byte = c->byte;
+		start_sibling(SIBLING_WRITE);
+		break;
+	case BY_VFORK_CHILD:
+		byte_by_vfork_child(c);
+		break;
+	}
+}
+
+/* Sets jumped. */
+static void make_call(struct call *c)
+{
+	n_records = 0;
+	jumped = false;
+	plan = c;
+	write_byte(c);
+	if (!sigsetjmp(escape, 0))
+		way_go(c->way);
+	else
+		jumped = true;
+	if (c->cell)
+		*c->cell->write = c->cell->value;
+	plan = NULL;
+	if (jumped)
+		set_blocked(me->blocked);
+}
+
+static void perform(struct call *c)
+{
+	const model_config *want = &c->want;
+	uint64_t args[5] = { PR_SET_SYSCALL_USER_DISPATCH, want->mode,
+			     want->offset, want->len, want->selector };
+
+	shared->rule = c->rule;
+	if (!c->way) {
+		native_result = sud_prctl(want->mode, want->offset, want->len,
+					  want->selector);
+		return;
+	}
+	way_load(c->way, call_nr(c), c->number ? c->number->call : CALL_OTHER,
+		 c->salt);
+	if (!c->number)
+		way_args(c->way, args);
+	make_call(c);
+}
+
+static const char *const reg_names[] = {
+	"ax", "bx", "cx", "dx", "si", "di", "bp",
+#if SUD_WORD_BITS == 64
+	"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+#endif
+};
+
+/* The siginfo, and the frame as far as any call knows it. */
+static bool compare_siginfo(const siginfo_t *info, uint64_t nr, uint64_t ip,
+			    uint32_t arch)
+{
+	static const char where[] = "siginfo";
+	const char *rule = model_signal_rule(nr, "D1");
+
+	return same(rule, where, "si_signo", SIGSYS, info->si_signo) &&
+	       same(rule, where, "si_errno", 0, info->si_errno) &&
+	       same(rule, where, "si_code", SYS_USER_DISPATCH,
+		    info->si_code) &&
+	       same(rule, where, "si_call_addr", ip,
+		    (uintptr_t)info->si_call_addr) &&
+	       same(rule, where, "si_syscall", (int)nr, info->si_syscall) &&
+	       same(rule, where, "si_arch", arch, info->si_arch);
+}
+
+/* As the handler found it. */
+static bool compare_record(struct record *r, const struct source *source)
+{
+	static const char where[] = "the frame";
+	const struct way *way = source->way;
+	const char *rule = model_signal_rule(source->nr, "D2");
+	ucontext_t *uc = &r->uc;
+	uint64_t nr = source->nr, flags = SUD_REGS_FLAGS(uc);
+	unsigned int i;
+
+	if (!way)
+		return compare_siginfo(&r->info, nr, sud_foreign_ip(),
+				       SUD_AUDIT_ARCH) &&
+		       same(rule, where, "ip", sud_foreign_ip(),
+			    (sud_uword)SUD_REG_IP(uc)) &&
+		       same(rule, where, "ax", (sud_uword)nr,
+			    (sud_uword)SUD_REG_RET(uc));
+
+	if (!compare_siginfo(&r->info, nr, way->ip, way_arch(way)))
+		return false;
+	if (way->ia32)
+		nr = (uint32_t)nr;
+	if (!same(rule, where, "ip", way->ip, (sud_uword)SUD_REG_IP(uc)) ||
+	    !same(rule, where, "sp", sud_regs->sp_in - way->pushed,
+		  (sud_uword)SUD_REG_SP(uc)) ||
+	    !same(rule, where, "flags", sud_regs->flags_in & way->flags,
+		  flags & way->flags))
+		return false;
+	for (i = 0; i < SUD_NR_REGS; i++) {
+		if (!same(rule, where, reg_names[i],
+			  way_expected(way, i, nr, flags),
+			  sud_regs_frame(uc, i)))
+			return false;
+	}
+	return true;
+}
+
+/* After the call. */
+static bool compare_registers(const struct way *way, const char *rule,
+			      uint64_t ret)
+{
+	static const char where[] = "after the call";
+	unsigned int i;
+
+	if (!same(rule, where, "sp", sud_regs->sp_in, sud_regs->sp_out) ||
+	    !same(rule, where, "flags", sud_regs->flags_in & way->flags,
+		  sud_regs->flags_out & way->flags))
+		return false;
+	for (i = 0; i < SUD_NR_REGS; i++) {
+		if (!same(rule, where, reg_names[i],
+			  way_expected(way, i, ret, sud_regs->flags_out),
+			  sud_regs->out[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool compare(struct call *c)
+{
+	bool onstack = action.onstack && me->altstack;
+	const char *rule = c->rule;
+	uint64_t nr;
+	unsigned int i;
+
+	if (!c->way)
+		return same(c->end_rule, "prctl()", "what it returns",
+			    c->ret, native_result);
+	nr = call_nr(c);
+	if (c->n)
+		rule = model_signal_rule(nr, rule);
+	if (!same(rule, "the call", "dispatches", c->n, n_records))
+		return false;
+	for (i = 0; i < c->n; i++) {
+		if (!compare_record(&records[i], &c->source[i]) ||
+		    !same("D11", "the handler", "is on the other stack",
+			  onstack,
+			  records[i].frame - ALTSTACK < ALTSTACK_SIZE))
+			return false;
+	}
+	if (!same("D11", "the handler", "left by a jump", c->end == ENDS_JUMP,
+		  jumped))
+		return false;
+	if (c->n && acts_natively(c->action) &&
+	    !same(c->rearm_ret.rule, "prctl() in the handler",
+		  "what it returns", c->rearm_ret.ret, rearm_result))
+		return false;
+	if (c->number && c->number->call == CALL_GETCPU &&
+	    !same(c->rule, "the call", "was made",
+		  c->ran && !c->number->ran[c->way - ways],
+		  *cpu_written() != NOT_WRITTEN))
+		return false;
+	if (jumped)
+		return true;
+	rule = c->n ? model_signal_rule(nr, c->end_rule) : c->end_rule;
+	return compare_registers(c->way, rule, c->ret);
+}
+
+/* ---- Children ---- */
+
+/* Of the calling thread, which is the only one here. */
+static void become_child(void)
+{
+	struct actor *child = calloc(1, sizeof(*child));
+
+	if (!child)
+		trouble("calloc");
+	child->blocked = me->blocked;
+	child->altstack = me->altstack;
+	me = child;
+	parent = getppid();
+	if (!cells_unshare())
+		trouble("memfd");
+}
+
+static pid_t start_child(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		trouble("fork");
+	if (pid == 0)
+		become_child();
+	return pid;
+}
+
+/* The wait status. What a child finds out is the end of its parent, too. */
+static int end_of_child(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, __WALL) != pid) {
+		if (errno != EINTR)
+			trouble("waitpid");
+	}
+	if (shared->failed)
+		end_here();
+	cells_restore();
+	return status;
+}
+
+/* Have the child armed as its parent was. False: that is forbidden now. */
+static bool arm_again(model_config config)
+{
+	struct model_answer answer;
+
+	if (config.mode == SUD_OFF)
+		return true;
+	answer = model_set(&kernel, &me->config, config);
+	same(answer.rule, "prctl() in a child", "what it returns", answer.ret,
+	     sud_prctl(config.mode, config.offset, config.len,
+		       config.selector));
+	return !answer.ret;
+}
+
+/* The status of a child that could not be armed. */
+#define EXIT_FORBIDDEN	51
+
+/*
+ * In a child that no native call may leave: what becomes of a foreign call?
+ * This is what parent and child agree upon.
+ */
+static int foresee_locked_in(const model_config *config, struct call *c)
+{
+	struct model_sigsys s = sigsys_now();
+	struct model_call o;
+
+	memset(c, 0, sizeof(*c));
+	c->way = &ways[WAY_OWN];
+	c->number = &numbers_64[1];
+	if (c->way->ia32)
+		c->number = &numbers_32[1];
+	c->byte = -1;
+	c->config = *config;
+	o = model_call(&kernel, config, c->way->ip,
+		       byte_for(config, NULL, 0));
+	c->rule = o.rule;
+	c->end_rule = o.rule;
+	locked_in = 0;
+	if (o.fate == MODEL_DIES)
+		return o.sig;
+	if (o.fate == MODEL_RUNS) {
+		foresee_run(c);
+		return SIGILL;
+	}
+	c->source[c->n].way = c->way;
+	c->source[c->n++].nr = call_nr(c);
+	c->ret = call_nr(c);
+	c->end_rule = "D5";
+	if (!model_raise(&s))
+		return SIGSYS;
+	c->end_rule = "V1";
+	if (!has_sigreturn)
+		return SIGILL;
+	/* The handler's return is another call, from native code. */
+	locked_in = 1;
+	if (native_state(config) == NATIVE_MIXED)
+		return SIGILL;
+	locked_in = 2;
+	c->end_rule = "D6";
+	return model_raise(&s) ? SIGILL : SIGSYS;
+}
+
+static void __attribute__((noreturn)) be_locked_in(void)
+{
+	struct call c;
+
+	foresee_locked_in(&me->config, &c);
+	perform(&c);
+	compare(&c);
+	end_here();
+}
+
+/* From a thread beside the first one, if the salt says so. */
+struct last_call {
+	struct call *c;
+	model_config config;
+};
+
+static void *make_last_call(void *arg)
+{
+	struct last_call *last = arg;
+	struct call *c = last->c;
+
+	if (!arm_again(last->config))
+		_exit(EXIT_FORBIDDEN);
+	foresee(c);
+	perform(c);
+	/* It should not have come back, or no native call runs any more. */
+	if (c->end == ENDS_SIGNAL || c->end == ENDS_EXIT) {
+		differs(c->end_rule, "the call", "comes back", 0, 1);
+		end_here();
+	}
+	compare(c);
+	me->config = c->config;
+	me->blocked = c->after.blocked;
+	be_locked_in();
+}
+
+/* A call that its process does not survive, or not as one that can go on. */
+static void call_in_child(struct call *c)
+{
+	bool armed = me->config.mode != SUD_OFF;
+	struct last_call last = { c, me->config };
+	const char *rule = c->end_rule;
+	int want, status;
+	struct call probe;
+	pthread_t thread;
+	pid_t pid;
+
+	if (armed && kernel.forbidden) {
+		want = EXIT_FORBIDDEN << 8;
+		rule = "K3";
+	} else if (c->end == ENDS_SIGNAL) {
+		want = c->sig;
+	} else if (c->end == ENDS_EXIT) {
+		want = EXIT_CODE << 8;
+	} else {
+		want = foresee_locked_in(&c->config, &probe);
+		rule = probe.end_rule;
+		locked_in = 0;
+	}
+	shared->rule = rule;
+	pid = start_child();
+	if (pid == 0) {
+		if (c->salt % 8)
+			make_last_call(&last);
+		/* Its own altstack is none. */
+		me->altstack = false;
+		if (pthread_create(&thread, NULL, make_last_call, &last))
+			trouble("pthread_create");
+		pthread_join(thread, NULL);
+		end_here();
+	}
+	status = end_of_child(pid);
+	same(rule, "the child", "wait status", want, status & ~0x80);
+}
+
+static void commit(struct call *c)
+{
+	me->config = c->config;
+	me->blocked = c->after.blocked;
+	action = c->after;
+}
+
+static void run_call(struct call *c)
+{
+	foresee(c);
+	if (c->end == ENDS_SIGNAL || c->end == ENDS_EXIT ||
+	    !native_safe(&c->config)) {
+		call_in_child(c);
+		return;
+	}
+	perform(c);
+	compare(c);
+	commit(c);
+}
+
+/* ---- The operations, but for the tracer's ---- */
+
+static const struct way *way_of(unsigned int p)
+{
+	const struct way *way = &ways[p % N_WAYS];
+
+	return way->there ? way : &ways[WAY_OWN];
+}
+
+static int byte_of(unsigned int p)
+{
+	p %= N_BYTES + 1;
+	return p == BYTE_LEFT ? -1 : bytes[p];
+}
+
+static model_config as_argument(model_config c)
+{
+	c.mode = (sud_uword)c.mode;
+	c.offset = (sud_uword)c.offset;
+	c.len = (sud_uword)c.len;
+	c.selector = (sud_uword)c.selector;
+	return c;
+}
+
+static void op_arm(const uint16_t *p)
+{
+	struct call c = {
+		.way = p[4] ? way_of(p[4] - 1) : NULL,
+		.want = as_argument(op_config(p)),
+		.byte = -1,
+		.salt = p[5],
+	};
+
+	run_call(&c);
+}
+
+static void op_call(const uint16_t *p)
+{
+	const struct way *way = way_of(p[0]);
+	struct random r = { p[4] };
+	struct call c = {
+		.way = way,
+		.number = way_number(way, p[1]),
+		.byte = byte_of(p[2]),
+		.by = p[4] & EXTRA_SIBLING ? BY_SIBLING : BY_SELF,
+		.action = p[3] % N_ACTIONS,
+		.result = (sud_uword)mix(p[4]),
+		.salt = p[5],
+	};
+	uint16_t config[4];
+
+	if (c.action == HANDLER_REARM) {
+		random_config(&r, config);
+		c.rearm = as_argument(op_config(config));
+	}
+	run_call(&c);
+}
+
+/* Is all native code, of all who are armed? */
+static bool all_exempt(void)
+{
+	struct actor *actor;
+
+	for (actor = me; actor; actor = actor->outer) {
+		if (native_state(&actor->config) != NATIVE_EXEMPT)
+			return false;
+	}
+	return true;
+}
+
+static bool set_memory(enum memory_state state)
+{
+	struct cell *cell = &cells[CELL_MOVING];
+	void *page = cell_page(CELL_MOVING);
+
+	if (!cells_moving())
+		return false;
+	switch (state) {
+	case MEMORY_ZERO:
+		return true;
+	case MEMORY_DROPPED:
+		if (all_exempt())
+			*cell->write = SUD_BLOCK;
+		return !madvise(page, PAGE, MADV_DONTNEED);
+	case MEMORY_READONLY_BLOCK:
+		cell->write = NULL;
+		cell->value = SUD_BLOCK;
+		return map_page(CELL_MOVING, PROT_READ, MAP_PRIVATE, block_fd,
+				0);
+	case MEMORY_READONLY_ALLOW:
+		cell->write = NULL;
+		return !mprotect(page, PAGE, PROT_READ);
+	case MEMORY_NONE:
+		cell->write = NULL;
+		cell->readable = false;
+		return !mprotect(page, PAGE, PROT_NONE);
+	default:
+		cell->write = NULL;
+		cell->readable = false;
+		return !munmap(page, PAGE);
+	}
+}
+
+/* What the page will be like then. */
+static bool memory_safe(enum memory_state state)
+{
+	struct cell *cell = &cells[CELL_MOVING], now = *cell;
+	struct actor *actor;
+	bool safe = true;
+
+	cell->readable = state < MEMORY_NONE;
+	cell->value = state == MEMORY_READONLY_BLOCK ? SUD_BLOCK : SUD_ALLOW;
+	for (actor = me; actor; actor = actor->outer)
+		safe = safe && native_safe(&actor->config);
+	*cell = now;
+	return safe;
+}
+
+static void op_memory(const uint16_t *p)
+{
+	struct cell *cell = &cells[CELL_MOVING], now = *cell;
+	enum memory_state state = p[0] % N_MEMORY;
+	model_config config = me->config;
+	struct call probe;
+	const char *rule;
+	int want, status;
+	pid_t pid;
+
+	if (memory_safe(state)) {
+		if (!set_memory(state))
+			trouble("memory");
+		return;
+	}
+	/* The change is the last thing that it can do. */
+	cell->write = NULL;
+	cell->readable = state < MEMORY_NONE;
+	cell->value = state == MEMORY_READONLY_BLOCK ? SUD_BLOCK : SUD_ALLOW;
+	if (native_safe(&config)) {
+		/* But for the thread that waits for this one. */
+		*cell = now;
+		return;
+	}
+	want = foresee_locked_in(&config, &probe);
+	rule = probe.end_rule;
+	locked_in = 0;
+	*cell = now;
+	if (kernel.forbidden) {
+		want = EXIT_FORBIDDEN << 8;
+		rule = "K3";
+	}
+	shared->rule = rule;
+	pid = start_child();
+	if (pid == 0) {
+		if (!arm_again(config))
+			_exit(EXIT_FORBIDDEN);
+		/* One call alone: the state is made in a page beside. */
+		if (!set_memory(state))
+			trouble("memory");
+		be_locked_in();
+	}
+	status = end_of_child(pid);
+	same(rule, "the child", "wait status", want, status & ~0x80);
+}
+
+static void op_signal(const uint16_t *p)
+{
+	set_sigsys(sigsys_of(p[0] % 3, p[1], p[2] & 1));
+}
+
+static void op_vfork(const uint16_t *p)
+{
+	struct call c = {
+		.way = &ways[WAY_OWN],
+		.byte = p[0] & 1 ? SUD_BLOCK : SUD_ALLOW,
+		.by = BY_VFORK_CHILD,
+	};
+
+	c.number = way_number(c.way, 0);
+	foresee(&c);
+	if (c.cell)
+		call_by_vfork_child(&c);
+	vforked = 0;
+	run_call(&c);
+	if (vforked > 0)
+		waitpid(vforked, NULL, 0);
+}
+
+/* A foreign call under BLOCK, in the given process, by the model. */
+static void probe_call(void)
+{
+	struct call c = {
+		.way = &ways[WAY_OWN],
+		.byte = SUD_BLOCK,
+	};
+
+	c.number = way_number(c.way, 0);
+	foresee(&c);
+	if (c.end == ENDS_RETURN) {
+		perform(&c);
+		compare(&c);
+		commit(&c);
+	}
+}
+
+static void *execute(void *arg)
+{
+	char *const argv[] = { probe_path, NULL };
+	const model_config *config = arg;
+
+	if (config && !arm_again(*config))
+		_exit(EXIT_FORBIDDEN);
+	execve(probe_path, argv, environ);
+	trouble("execve");
+}
+
+static void op_exec(const uint16_t *p)
+{
+	bool armed = p[0] & 1, fails = p[0] & 2, by_thread = p[0] & 4;
+	model_config config = me->config;
+	char *const argv[] = { probe_path, NULL };
+	int want = SUD_PROBE_RAN << 8, status;
+	pthread_t thread;
+	pid_t pid;
+
+	if (armed && kernel.forbidden && config.mode != SUD_OFF)
+		want = EXIT_FORBIDDEN << 8;
+	shared->rule = "L2";
+	pid = start_child();
+	if (pid == 0) {
+		/* A signal that is ignored or blocked stays so. */
+		set_sigsys(sigsys_of(MODEL_HANDLER, 0, false));
+		if (!by_thread || fails) {
+			if (armed && !arm_again(config))
+				_exit(EXIT_FORBIDDEN);
+			if (fails) {
+				execve("/nonexistent", argv, environ);
+				same("L2", "execve()", "errno", ENOENT, errno);
+				probe_call();
+			}
+		}
+		if (!by_thread)
+			execute(NULL);
+		if (pthread_create(&thread, NULL, execute,
+				   armed ? &config : NULL))
+			trouble("pthread_create");
+		pthread_join(thread, NULL);
+		trouble("exec in a thread");
+	}
+	status = end_of_child(pid);
+	same("L2", "the program executed", "wait status", want,
+	     status);
+}
+
+/* Native code exempt, dispatches survived: returns false if forbidden. */
+static bool arm_calmly(unsigned int flags, volatile void *selector)
+{
+	model_config want = as_argument(sud_config(SUD_EXCL, SUD_NATIVE_OFFSET,
+						   SUD_NATIVE_LENGTH,
+						   (uintptr_t)selector));
+	struct model_answer answer;
+
+	set_sigsys(sigsys_of(MODEL_HANDLER, flags & ~FLAG_RESETHAND, false));
+	answer = model_set(&kernel, &me->config, want);
+	return same(answer.rule, "prctl()", "what it returns", answer.ret,
+		    sud_arm_native(selector)) && !answer.ret;
+}
+
+/* One that does not end the process if it runs. */
+static const struct number *harmless(const struct way *way, unsigned int i)
+{
+	const struct number *number = way_number(way, i);
+
+	return number->call == CALL_EXIT ? way_number(way, 0) : number;
+}
+
+/* A call of which it is not known whether it will be dispatched. */
+static bool perform_either(struct call *c, const char *rule, bool must)
+{
+	uint64_t ret;
+
+	c->n = 1;
+	c->source[0].way = c->way;
+	c->source[0].nr = c->number->nr;
+	shared->rule = rule;
+	way_load(c->way, c->number->nr, c->number->call, c->salt++);
+	make_call(c);
+	if (jumped)
+		return same(model_signal_rule(c->number->nr, rule), "the call",
+			    "dispatches", 1, n_records);
+	if (must && !same(rule, "the call", "dispatches", 1, n_records))
+		return false;
+	ret = c->number->ran[c->way - ways];
+	if (c->number->call == CALL_GETPPID && (int64_t)ret >= 0)
+		ret = parent;
+	if (n_records) {
+		if (!compare_record(&records[0], &c->source[0]))
+			return false;
+		ret = c->way->ia32 ? (uint32_t)c->number->nr :
+				     (sud_uword)c->number->nr;
+		rule = model_signal_rule(c->number->nr, rule);
+	}
+	return compare_registers(c->way, rule, ret);
+}
+
+static void op_race(const uint16_t *p)
+{
+	const struct way *way = way_of(p[0]);
+	struct cell *cell = &cells[CELL_PLAIN];
+	struct call c = {
+		.way = way,
+		.number = harmless(way, p[1]),
+		.salt = p[5],
+	};
+	unsigned int i;
+
+	if (!arm_calmly(p[3], cell->write))
+		return;
+	sibling.write = cell->write;
+	start_sibling(SIBLING_FLIP);
+	for (i = 0; i < 16; i++) {
+		if (!perform_either(&c, "S4", false))
+			break;
+	}
+	stop_sibling();
+	*cell->write = cell->value;
+}
+
+/* Which rule tells what another signal must not do to a dispatch. */
+static const char *other_rule(int sig)
+{
+	return sig == SIGSYS ? "D9" : "D12";
+}
+
+static void op_flood(const uint16_t *p)
+{
+	const struct way *way = way_of(p[0]);
+	struct cell *cell = &cells[CELL_PLAIN];
+	int sig = p[2] & 1 ? SIGSYS : SIGUSR1;
+	struct call c = {
+		.way = way,
+		.number = harmless(way, p[1]),
+		.salt = p[5],
+	};
+	unsigned int i;
+
+	/* Or they would pile up. */
+	if (!arm_calmly(p[3] & ~FLAG_NODEFER, cell->write))
+		return;
+	n_others = 0;
+	sibling.sig = sig;
+	start_sibling(SIBLING_SIGNAL);
+	*cell->write = SUD_BLOCK;
+	for (i = 0; i < 8; i++) {
+		if (!perform_either(&c, other_rule(sig), true))
+			break;
+	}
+	*cell->write = SUD_ALLOW;
+	/* At least the last one comes after this. */
+	while (!sibling.rounds)
+		sched_yield();
+	stop_sibling();
+	getppid();
+	if (!n_others || n_others > sibling.rounds)
+		same(other_rule(sig), "signals from a sibling",
+		     "delivered, of those sent", sibling.rounds, n_others);
+	else
+		same(other_rule(sig), "a signal from a sibling", "si_code",
+		     SI_TKILL, other_code);
+}
+
+static struct sud_uffd uffd;
+static pid_t uffd_pid;
+
+struct other_signal {
+	int sig;
+	pid_t pid, tid;
+};
+
+static void send_other(void *arg)
+{
+	struct other_signal *other = arg;
+
+	syscall(SYS_tgkill, other->pid, other->tid, other->sig);
+}
+
+static void op_pending(const uint16_t *p)
+{
+	const struct way *way = way_of(p[0]);
+	struct other_signal other = {
+		.sig = p[2] & 1 ? SIGSYS : SIGUSR1,
+		.pid = getpid(),
+		.tid = syscall(SYS_gettid),
+	};
+	struct call c = {
+		.way = way,
+		.number = harmless(way, p[1]),
+		.salt = p[5],
+	};
+	const char *rule = other_rule(other.sig), *failed;
+	sigset_t all, old;
+	model_config off = sud_config_off();
+
+	if (!has_uffd)
+		return;
+	if (uffd_pid != other.pid) {
+		uffd_pid = other.pid;
+		errno = -sud_uffd_open(&uffd);
+		if (errno)
+			trouble("userfaultfd");
+	}
+	uffd.meanwhile = send_other;
+	uffd.arg = &other;
+	uffd.byte = SUD_BLOCK;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	errno = -sud_uffd_start(&uffd);
+	if (errno)
+		trouble("userfaultfd");
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+
+	n_others = 0;
+	if (!arm_calmly(p[3], uffd.page)) {
+		/* The thread waits for a reader. */
+		(void)*uffd.page;
+		sud_uffd_join(&uffd);
+		return;
+	}
+	perform_either(&c, rule, true);
+	same("A2", "prctl()", "OFF returns", 0, sud_off());
+	me->config = off;
+	failed = sud_uffd_join(&uffd);
+	if (failed)
+		trouble(failed);
+	if (same(rule, "the other signal", "times", 1, n_others) &&
+	    same(rule, "the other signal", "si_code", SI_TKILL, other_code) &&
+	    other.sig == SIGSYS && !action.nodefer)
+		same(rule, "the other signal", "dispatches before it", 1,
+		     others_after);
+}
+
+static void op_sysctl(const uint16_t *p)
+{
+	char byte = p[0] & 1 ? '1' : '0', seen = 0;
+
+	if (sysctl_fd < 0)
+		return;
+	shared->rule = "K2";
+	if (pwrite(sysctl_fd, &byte, 1, 0) != 1)
+		differs("K2", "the sysctl", "error of write()", 0, errno);
+	if (pread(sysctl_fd, &seen, 1, 0) != 1)
+		differs("K2", "the sysctl", "error of read()", 0, errno);
+	same("K2", "the sysctl", "what it holds", byte, seen);
+	kernel.forbidden = byte == '0';
+}
+
+/* ---- The tracer's ---- */
+
+enum { TRACEE_CALL, TRACEE_EXEC, TRACEE_FORK };
+
+/* The tracee stops by int3: that is no system call. */
+static void __attribute__((noreturn)) be_traced(void)
+{
+	struct call c = { .n = 1 };
+	char *const argv[] = { probe_path, NULL };
+
+	for (;;) {
+		asm volatile("int3" : : : "memory");
+		switch (shared->trace.command) {
+		case TRACEE_EXEC:
+			execve(probe_path, argv, environ);
+			_exit(EXIT_FAILURE);
+		case TRACEE_FORK:
+			if (fork() == 0)
+				_exit(0);
+			continue;
+		}
+		c.unblock = NULL;
+		if (shared->trace.unblock)
+			c.unblock = shared->trace.write;
+		way_load(&ways[shared->trace.way], shared->trace.nr,
+			 shared->trace.id, shared->trace.salt);
+		n_records = 0;
+		plan = &c;
+		if (shared->trace.write)
+			*shared->trace.write = shared->trace.byte;
+		if (!sigsetjmp(escape, 0))
+			way_go(&ways[shared->trace.way]);
+		if (shared->trace.write)
+			*shared->trace.write = SUD_ALLOW;
+		plan = NULL;
+		memcpy(shared->trace.out, sud_regs->out,
+		       sizeof(shared->trace.out));
+		shared->trace.dispatches = n_records;
+	}
+}
+
+static void end_tracee(struct actor *actor)
+{
+	if (actor->tracee.pid)
+		sud_put_down(actor->tracee.pid);
+	actor->tracee.pid = 0;
+}
+
+static struct tracee *my_tracee(void)
+{
+	struct tracee *t = &me->tracee;
+	pid_t pid;
+
+	if (t->pid)
+		return t;
+	memset(t, 0, sizeof(*t));
+	memcpy(t->cells, cells, sizeof(cells));
+	pid = start_child();
+	if (pid == 0) {
+		set_sigsys(sigsys_of(MODEL_HANDLER, 0, false));
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			trouble("PTRACE_TRACEME");
+		be_traced();
+	}
+	if (sud_wait_stop(pid) != SIGTRAP ||
+	    sud_ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_EXITKILL |
+		       PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK))
+		trouble("the tracee did not start");
+	t->pid = pid;
+	return t;
+}
+
+static struct cell *tracee_cell(struct tracee *t)
+{
+	return &t->cells[cell_at(t->config.selector) - cells];
+}
+
+static void op_trace_set(const uint16_t *p)
+{
+	struct tracee *t = my_tracee();
+	model_config want = op_config(p);
+	struct model_answer answer;
+
+	/* As a tracer of this ABI says it; a field is as wide as any. */
+	answer = model_set_traced(&kernel, &t->config, want);
+	same(answer.rule, "PTRACE_SET", "what it returns", answer.ret,
+	     sud_set(t->pid, want));
+}
+
+static bool compare_config(const char *rule, pid_t pid, model_config want)
+{
+	static const char where[] = "PTRACE_GET";
+	model_config got;
+
+	return same("P1", where, "what it returns", 0, sud_get(pid, &got)) &&
+	       same(rule, where, "mode", want.mode, got.mode) &&
+	       same(rule, where, "offset", want.offset, got.offset) &&
+	       same(rule, where, "len", want.len, got.len) &&
+	       same(rule, where, "selector", want.selector, got.selector);
+}
+
+static void op_trace_get(const uint16_t *p)
+{
+	struct tracee *t = my_tracee();
+	const char *rule = "P4";
+
+	if (t->config.mode == SUD_OFF)
+		rule = "L3";
+	else if (t->config.mode == SUD_EXCL)
+		rule = "P1";
+	compare_config(rule, t->pid, t->config);
+}
+
+static void op_trace_bad(const uint16_t *p)
+{
+	static const unsigned int sizes[] = { 0, 31, 33, 8 };
+	const unsigned long gone = cells[CELL_GONE].addr;
+	long request = p[0] & 1 ? PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG :
+				  PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG;
+	struct tracee *t = my_tracee();
+	model_config config = sud_config_off();
+	unsigned long data = (unsigned long)&config;
+	long want = -EINVAL, got;
+
+	switch (p[0] >> 1 & 3) {
+	case 0:
+		got = sud_ptrace(request, t->pid, sizes[p[0] >> 3 & 3], data);
+		break;
+	case 1:
+		/* The size comes first. */
+		got = sud_ptrace(request, t->pid, 31, gone);
+		break;
+	case 2:
+		want = -EFAULT;
+		got = sud_ptrace(request, t->pid, sizeof(config), gone);
+		break;
+	default:
+		want = -ESRCH;
+		got = sud_ptrace(request, getpid(), sizeof(config), data);
+		break;
+	}
+	same("P2", "a bad request", "what it returns", want, got);
+}
+
+/* A tracee of which native calls have to run. */
+static void make_tracee_safe(struct tracee *t)
+{
+	model_config want = sud_config_native(0);
+
+	if (native_state(&t->config) == NATIVE_EXEMPT)
+		return;
+	if (kernel.forbidden)
+		want = sud_config_off();
+	t->config = want;
+	same("A9", "PTRACE_SET", "what it returns", 0, sud_set(t->pid, want));
+}
+
+static void tracee_at(const char *rule, const char *what, int want, int got)
+{
+	same(rule, "the tracee's stop", what, want, got);
+}
+
+/* The registers as a tracer sees them. */
+static bool compare_traced(struct tracee *t, const struct way *way,
+			   const char *rule, uint64_t nr, uint64_t ax)
+{
+	static const char where[] = "the tracee's registers";
+	struct user_regs_struct regs;
+
+	if (sud_ptrace(PTRACE_GETREGS, t->pid, 0, (unsigned long)&regs))
+		trouble("PTRACE_GETREGS");
+	return same(rule, where, "ip", way->ip, SUD_USER_IP(&regs)) &&
+	       same(rule, where, "sp", SUD_REGS_STACK - way->pushed,
+		    (sud_uword)SUD_USER_SP(&regs)) &&
+	       same(rule, where, "the number", (sud_uword)nr,
+		    (sud_uword)SUD_USER_NR(&regs)) &&
+	       same(rule, where, "ax", (sud_uword)ax,
+		    (sud_uword)SUD_USER_RET(&regs));
+}
+
+static void resume_to(struct tracee *t, const char *rule, const char *what,
+		      long request, int sig, int want)
+{
+	tracee_at(rule, what, want, sud_resume(request, t->pid, sig));
+}
+
+static bool trace_dispatched(struct tracee *t, const struct way *way,
+			     uint64_t nr, bool deliver)
+{
+	siginfo_t info;
+
+	if (sud_ptrace_siginfo(t->pid, &info))
+		trouble("PTRACE_GETSIGINFO");
+	compare_siginfo(&info, nr, way->ip, way_arch(way));
+	if (way->ia32)
+		nr = (uint32_t)nr;
+	compare_traced(t, way, model_signal_rule(nr, "O2"), nr, nr);
+	/* It may be dispatched again where D7 does not hold. */
+	resume_to(t, model_signal_rule(nr, deliver ? "D3" : "O5"),
+		  "after the SIGSYS", PTRACE_CONT, deliver ? SIGSYS : 0,
+		  SIGTRAP);
+	return same(deliver ? "D1" : "O5", "the tracee", "dispatches", deliver,
+		    shared->trace.dispatches);
+}
+
+/* With every stop that it makes on the way. Returns what it is to return. */
+static uint64_t trace_run(struct tracee *t, const struct way *way,
+			  const struct number *number, enum resume resume)
+{
+	uint64_t nr = number->nr, ret = number->ran[way - ways];
+
+	if (way->ia32)
+		nr = (uint32_t)nr;
+	if (number->call == CALL_GETPPID && (int64_t)ret >= 0)
+		ret = getpid();
+	if (resume == RESUME_SYSEMU)
+		ret = -ENOSYS;
+	if (resume == RESUME_SYSCALL || resume == RESUME_SYSEMU)
+		compare_traced(t, way, "O2", nr, -ENOSYS);
+	if (resume == RESUME_SYSCALL) {
+		resume_to(t, "O2", "after the entry", PTRACE_SYSCALL, 0,
+			  SUD_STOP_SYSCALL);
+		compare_traced(t, way, "O2", nr, ret);
+	}
+	if (resume == RESUME_SYSCALL || resume == RESUME_SYSEMU)
+		resume_to(t, "O2", "after the call", PTRACE_CONT, 0, SIGTRAP);
+	same("O2", "the tracee", "dispatches", 0, shared->trace.dispatches);
+	return ret;
+}
+
+static void op_trace_call(const uint16_t *p)
+{
+	const struct way *way = way_of(p[0]);
+	const struct number *number = harmless(way, p[1]);
+	enum resume resume = p[3] % N_RESUME;
+	struct tracee *t = my_tracee();
+	struct cell *cell = tracee_cell(t);
+	int byte = byte_of(p[2]), stop, status;
+	bool deliver = resume != RESUME_SUPPRESS;
+	struct model_call o;
+	uint64_t ret;
+	unsigned int i;
+
+	way_load(way, number->nr, number->call, p[4]);
+	shared->trace.command = TRACEE_CALL;
+	shared->trace.way = way - ways;
+	shared->trace.nr = number->nr;
+	shared->trace.id = number->call;
+	shared->trace.salt = p[4];
+	shared->trace.write = byte >= 0 ? cell->write : NULL;
+	shared->trace.byte = byte;
+	if (byte < 0 || !cell->write)
+		byte = cell->value;
+	if (!cell->readable)
+		byte = MODEL_UNREADABLE;
+	if (native_state(&t->config) != NATIVE_EXEMPT) {
+		shared->trace.unblock = shared->trace.write;
+		deliver = deliver && (shared->trace.write || !has_sigreturn);
+	} else {
+		shared->trace.unblock = false;
+	}
+	shared->trace.dispatches = -1;
+	o = model_call(&kernel, &t->config, way->ip, byte);
+	shared->rule = o.rule;
+
+	if (sud_ptrace(resume == RESUME_SYSCALL ? PTRACE_SYSCALL :
+		       resume == RESUME_SYSEMU ? PTRACE_SYSEMU : PTRACE_CONT,
+		       t->pid, 0, 0))
+		trouble("PTRACE_CONT");
+	if (waitpid(t->pid, &status, __WALL) != t->pid)
+		trouble("waitpid");
+	stop = WIFSTOPPED(status) ? status >> 8 : 0;
+	if (shared->failed)
+		end_here();
+	switch (o.fate) {
+	case MODEL_DIES:
+		if (stop == SUD_STOP_SYSCALL) {
+			/* An exit without an entry. */
+			same("F5", "the tracee", "stop", 0, stop);
+			if (sud_ptrace(PTRACE_CONT, t->pid, 0, 0) ||
+			    waitpid(t->pid, &status, __WALL) != t->pid)
+				trouble("PTRACE_CONT");
+		}
+		if (!same(o.rule, "the tracee", "wait status", o.sig,
+			  status & ~0x80))
+			break;
+		t->pid = 0;
+		cells_restore();
+		return;
+	case MODEL_DISPATCHED:
+		if (!same(o.rule, "the tracee", "stop", SIGSYS, stop) ||
+		    !trace_dispatched(t, way, number->nr, deliver))
+			break;
+		ret = way->ia32 ? (uint32_t)number->nr : (sud_uword)number->nr;
+		goto compare;
+	case MODEL_RUNS:
+		if (!same(o.rule, "the tracee", "stop",
+			  resume == RESUME_SYSCALL ||
+			  resume == RESUME_SYSEMU ? SUD_STOP_SYSCALL : SIGTRAP,
+			  stop))
+			break;
+		ret = trace_run(t, way, number, resume);
+compare:
+		for (i = 0; i < SUD_NR_REGS; i++) {
+#if SUD_WORD_BITS == 64
+			if (i == SUD_R11 && !way->ia32)
+				continue;
+#endif
+			same(model_signal_rule(number->nr, o.rule),
+			     "the tracee after the call", reg_names[i],
+			     way_expected(way, i, ret, 0),
+			     shared->trace.out[i]);
+		}
+		return;
+	}
+	/* A known difference: who knows where it stands. */
+	end_tracee(me);
+}
+
+static void op_trace_exec(const uint16_t *p)
+{
+	struct tracee *t = my_tracee();
+
+	make_tracee_safe(t);
+	shared->trace.command = TRACEE_EXEC;
+	resume_to(t, "L2", "exec", PTRACE_CONT, 0, SIGTRAP);
+	t->config = sud_config_off();
+	compare_config("L3", t->pid, t->config);
+	same("L2", "the program executed", "wait status", SUD_PROBE_RAN << 8,
+	     sud_run_to_end(t->pid));
+	t->pid = 0;
+}
+
+static void op_trace_fork(const uint16_t *p)
+{
+	struct tracee *t = my_tracee();
+	unsigned long child = 0;
+
+	make_tracee_safe(t);
+	shared->trace.command = TRACEE_FORK;
+	resume_to(t, "L1", "fork", PTRACE_CONT, 0,
+		  SUD_STOP_EVENT(PTRACE_EVENT_FORK));
+	if (sud_ptrace(PTRACE_GETEVENTMSG, t->pid, 0, (unsigned long)&child))
+		trouble("PTRACE_GETEVENTMSG");
+	tracee_at("L1", "the child", SIGSTOP, sud_wait_stop(child));
+	compare_config("L3", child, sud_config_off());
+	sud_put_down(child);
+	compare_config(t->config.mode == SUD_EXCL ? "P1" :
+		       t->config.mode ? "P4" : "L3", t->pid, t->config);
+	resume_to(t, "L1", "after fork", PTRACE_CONT, 0, SIGTRAP);
+}
+
+/* ---- Sequences ---- */
+
+static void (*const op_do[N_KINDS])(const uint16_t *p) = {
+	[OP_ARM] = op_arm,
+	[OP_CALL] = op_call,
+	[OP_MEMORY] = op_memory,
+	[OP_SIGNAL] = op_signal,
+	[OP_VFORK] = op_vfork,
+	[OP_EXEC] = op_exec,
+	[OP_RACE] = op_race,
+	[OP_FLOOD] = op_flood,
+	[OP_PENDING] = op_pending,
+	[OP_SYSCTL] = op_sysctl,
+	[OP_TRACE_SET] = op_trace_set,
+	[OP_TRACE_GET] = op_trace_get,
+	[OP_TRACE_BAD] = op_trace_bad,
+	[OP_TRACE_CALL] = op_trace_call,
+	[OP_TRACE_EXEC] = op_trace_exec,
+	[OP_TRACE_FORK] = op_trace_fork,
+};
+
+static bool can_do(enum op_kind kind)
+{
+	if (kind >= OP_TRACE_SET)
+		return has_ptrace;
+	if (kind == OP_PENDING)
+		return has_uffd;
+	if (kind == OP_SYSCTL)
+		return sysctl_fd >= 0;
+	return true;
+}
+
+static void count(enum op_kind kind)
+{
+	shared->made[kind]++;
+	shared->done++;
+}
+
+static void run_range(const struct sequence *s, unsigned int from,
+		      unsigned int to, unsigned int depth);
+
+/* Where the OP_END of a nested one is, or the end of them all. */
+static unsigned int nested_end(const struct sequence *s, unsigned int at,
+			       unsigned int to)
+{
+	unsigned int depth = 0;
+
+	for (; at < to; at++) {
+		if (s->op[at].kind == OP_FORK || s->op[at].kind == OP_THREAD)
+			depth++;
+		if (s->op[at].kind == OP_END && !depth--)
+			break;
+	}
+	return at;
+}
+
+struct nested {
+	const struct sequence *s;
+	unsigned int from, to, depth;
+	struct actor actor;
+};
+
+static void *nested_thread(void *arg)
+{
+	struct nested *n = arg;
+
+	me = &n->actor;
+	run_range(n->s, n->from, n->to, n->depth);
+	end_tracee(me);
+	me = n->actor.outer;
+	return NULL;
+}
+
+static void run_in_thread(struct nested *n)
+{
+	pthread_t thread;
+
+	n->actor.outer = me;
+	n->actor.blocked = me->blocked;
+	errno = pthread_create(&thread, NULL, nested_thread, n);
+	if (errno)
+		trouble("pthread_create");
+	pthread_join(thread, NULL);
+}
+
+static void run_in_child(struct nested *n, unsigned int how)
+{
+	struct clone_args args = { .exit_signal = SIGCHLD };
+	int status;
+	pid_t pid;
+
+	switch (how % 3) {
+	case 0:
+		pid = fork();
+		break;
+	case 1:
+		pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+		break;
+	default:
+		pid = syscall(SYS_clone3, &args, sizeof(args));
+		if (pid < 0 && errno == ENOSYS)
+			pid = fork();
+	}
+	if (pid < 0)
+		trouble("fork");
+	if (pid == 0) {
+		become_child();
+		run_range(n->s, n->from, n->to, n->depth);
+		end_tracee(me);
+		_exit(0);
+	}
+	status = end_of_child(pid);
+	same("L1", "the child", "wait status", 0, status);
+}
+
+static void run_range(const struct sequence *s, unsigned int from,
+		      unsigned int to, unsigned int depth)
+{
+	const struct op *op;
+	struct nested n;
+
+	for (; from < to; from++) {
+		op = &s->op[from];
+		shared->at = from;
+		shared->rule = "-";
+		if (!can_do(op->kind))
+			continue;
+		if (op->kind == OP_END)
+			continue;
+		if (op->kind != OP_FORK && op->kind != OP_THREAD) {
+			op_do[op->kind](op->p);
+			count(op->kind);
+			continue;
+		}
+		if (depth == MAX_DEPTH)
+			continue;
+		memset(&n, 0, sizeof(n));
+		n.s = s;
+		n.from = from + 1;
+		n.to = nested_end(s, from + 1, to);
+		n.depth = depth + 1;
+		if (op->kind == OP_THREAD)
+			run_in_thread(&n);
+		else
+			run_in_child(&n, op->p[0]);
+		count(op->kind);
+		from = n.to;
+		if (from < to) {
+			shared->at = from;
+			count(OP_END);
+		}
+	}
+}
+
+/* Back to the known state. */
+static void reset(void)
+{
+	const uint16_t on[] = { 1 };
+
+	end_tracee(me);
+	if (kernel.forbidden)
+		op_sysctl(on);
+	shared->rule = "A2";
+	same("A2", "prctl()", "OFF returns", 0, sud_off());
+	me->config = sud_config_off();
+	set_sigsys(sigsys_of(MODEL_HANDLER, 0, false));
+	if (!cells_moving())
+		trouble("memory");
+	cells_restore();
+}
+
+/* Others that are at work on this machine must not see the sysctl off. */
+static void lock_sysctl(bool alone)
+{
+	struct flock lock = { .l_type = alone ? F_WRLCK : F_RDLCK };
+
+	if (sysctl_fd >= 0 && fcntl(sysctl_fd, F_SETLKW, &lock))
+		trouble("cannot lock the sysctl");
+}
+
+static void unlock_sysctl(void)
+{
+	struct flock lock = { .l_type = F_UNLCK };
+
+	if (sysctl_fd >= 0)
+		fcntl(sysctl_fd, F_SETLK, &lock);
+}
+
+static void run_sequence(const struct sequence *s, bool alone)
+{
+	lock_sysctl(alone);
+	reset();
+	run_range(s, 0, s->n, 0);
+	reset();
+	unlock_sysctl();
+}
+
+/* Of a process that is to do sequences. */
+static void set_up(void)
+{
+	static struct actor first;
+
+	me = &first;
+	me->altstack = true;
+	parent = getppid();
+	setpgid(0, 0);
+	set_action(SIGUSR1, MODEL_HANDLER, FLAG_RESTART);
+}
+
+/* ---- The worker, and who looks after it ---- */
+
+static uint64_t seed = 1;
+static uint64_t operations = 1000000;
+static unsigned int length = 100;
+
+/* One in so many has the machine for itself. */
+#define ALONE	32
+
+static void make(struct sequence *s, uint64_t number)
+{
+	sequence_make(s, mix(seed) ^ mix(~number), length,
+		      sysctl_fd >= 0 && number % ALONE == 0);
+}
+
+static bool is_alone(const struct sequence *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->n; i++) {
+		if (s->op[i].kind == OP_SYSCTL)
+			return true;
+	}
+	return false;
+}
+
+static void work(struct sequence *s, uint64_t number)
+{
+	set_up();
+	for (; shared->done < operations; number++) {
+		make(s, number);
+		shared->sequence = number;
+		run_sequence(s, is_alone(s));
+	}
+	_exit(0);
+}
+
+/* SIGCHLD, which is blocked in all processes. */
+static sigset_t ends;
+
+/* Killed for good, with all that it has started. */
+static void put_down(pid_t pid)
+{
+	kill(-pid, SIGKILL);
+	kill(pid, SIGKILL);
+	while (waitpid(-1, NULL, __WALL) > 0)
+		;
+}
+
+/*
+ * Wait for a worker. False: something was different, which is told by
+ * shared->first in any case.
+ */
+static bool look_after(pid_t pid, unsigned int patience)
+{
+	const struct timespec tick = { .tv_sec = 1 };
+	struct difference *d = &shared->first;
+	uint64_t done = shared->done;
+	time_t since = time(NULL);
+	int status;
+
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		sigtimedwait(&ends, NULL, &tick);
+		if (done != shared->done) {
+			done = shared->done;
+			since = time(NULL);
+		}
+		if (time(NULL) - since < patience)
+			continue;
+		put_down(pid);
+		if (!shared->failed) {
+			snprintf(d->rule, sizeof(d->rule), "hang");
+			snprintf(d->text, sizeof(d->text),
+				 "nothing happens for %u s, rule %s", patience,
+				 shared->rule);
+			d->sequence = shared->sequence;
+			shared->failed = true;
+		}
+		return false;
+	}
+	put_down(pid);
+	if (WIFEXITED(status) && !WEXITSTATUS(status) && !shared->failed)
+		return true;
+	if (!shared->failed) {
+		snprintf(d->rule, sizeof(d->rule), "%s", shared->rule);
+		snprintf(d->text, sizeof(d->text),
+			 "the process has ended, wait status %#x", status);
+		d->sequence = shared->sequence;
+		shared->failed = true;
+	}
+	return false;
+}
+
+static void sysctl_on(void)
+{
+	if (sysctl_fd >= 0 && pwrite(sysctl_fd, "1", 1, 0) != 1)
+		warn("the sysctl");
+}
+
+/* Do a sequence in a process of its own. False: something was different. */
+static bool replay(const struct sequence *s)
+{
+	bool ok;
+	pid_t pid;
+
+	shared->failed = false;
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		err(EXIT_FAILURE, "fork");
+	if (pid == 0) {
+		set_up();
+		run_sequence(s, is_alone(s));
+		_exit(0);
+	}
+	ok = look_after(pid, 10);
+	if (!ok)
+		sysctl_on();
+	return ok;
+}
+
+/* Does it still fail by the same rule? */
+static bool fails(const struct sequence *s, const char *rule)
+{
+	return !replay(s) && !strcmp(shared->first.rule, rule);
+}
+
+static void without(struct sequence *to, const struct sequence *from,
+		    unsigned int at, unsigned int n)
+{
+	memcpy(to->op, from->op, at * sizeof(*to->op));
+	memcpy(to->op + at, from->op + at + n,
+	       (from->n - at - n) * sizeof(*to->op));
+	to->n = from->n - n;
+}
+
+/* Take away what is not needed for it to fail; then make parameters zero. */
+static void shorten(struct sequence *s, const char *rule)
+{
+	struct sequence less = { calloc(s->n, sizeof(struct op)), 0, s->n };
+	unsigned int chunk, at, i, n;
+	uint16_t was;
+
+	if (!less.op)
+		err(EXIT_FAILURE, "calloc");
+	for (chunk = (s->n + 1) / 2; chunk; chunk /= 2) {
+		for (at = 0; at < s->n;) {
+			n = s->n - at < chunk ? s->n - at : chunk;
+			without(&less, s, at, n);
+			if (fails(&less, rule)) {
+				memcpy(s->op, less.op,
+				       less.n * sizeof(*s->op));
+				s->n = less.n;
+			} else {
+				at += n;
+			}
+		}
+	}
+	for (at = 0; at < s->n; at++) {
+		for (i = 0; i < OP_PARAMS; i++) {
+			was = s->op[at].p[i];
+			s->op[at].p[i] = 0;
+			if (was && !fails(s, rule))
+				s->op[at].p[i] = was;
+		}
+	}
+	free(less.op);
+}
+
+static void print_op(const struct op *op)
+{
+	const struct sequence one = { (struct op *)op, 1, 1 };
+	model_config c = as_argument(op_config(op->p));
+	const struct way *way = way_of(op->p[0]);
+	static const char *const actions[N_ACTIONS] = {
+		"returns", "gives a result", "reruns", "jumps", "nests",
+		"rearms", "disarms",
+	};
+
+	printf("#   ");
+	sequence_print(stdout, &one);
+	switch (op->kind) {
+	case OP_ARM:
+	case OP_TRACE_SET:
+		printf(": mode %#" PRIx64 " offset %#" PRIx64 " length %#"
+		       PRIx64 " selector %s", (uint64_t)c.mode,
+		       (uint64_t)c.offset, (uint64_t)c.len,
+		       cells[op->p[3] % N_CELLS].name);
+		if (op->kind == OP_ARM && op->p[4])
+			printf(", by %s", way_of(op->p[4] - 1)->name);
+		break;
+	case OP_CALL:
+	case OP_TRACE_CALL:
+	case OP_RACE:
+	case OP_FLOOD:
+	case OP_PENDING:
+		printf(": by %s at %#" PRIx64 ", number %#" PRIx64, way->name,
+		       way->ip, way_number(way, op->p[1])->nr);
+		if (op->kind == OP_CALL || op->kind == OP_TRACE_CALL)
+			printf(", byte %d", byte_of(op->p[2]));
+		if (op->kind == OP_CALL)
+			printf(", the handler %s",
+			       actions[op->p[3] % N_ACTIONS]);
+		break;
+	}
+	printf("\n");
+}
+
+static void report(struct sequence *s, const char *program)
+{
+	struct difference found = shared->first, first;
+	unsigned int at = shared->at, i, tries;
+
+	make(s, found.sequence);
+	printf("# difference by rule %s: %s\n", found.rule, found.text);
+	printf("#   sequence %" PRIu64 " of seed %" PRIu64 ", operation %u\n",
+	       found.sequence, seed, at);
+	if (at < s->n)
+		print_op(&s->op[at]);
+	fflush(stdout);
+	for (tries = 0; tries < 3; tries++) {
+		if (fails(s, found.rule))
+			break;
+	}
+	if (tries == 3) {
+		printf("# It does not happen again when the sequence is done by itself.\n");
+	} else {
+		shorten(s, found.rule);
+		replay(s);
+		first = shared->first;
+		printf("# shortened to %u operations, which give: %s\n", s->n,
+		       shared->failed ? first.text : "nothing any more");
+		for (i = 0; i < s->n && i < 50; i++)
+			print_op(&s->op[i]);
+	}
+	printf("# again: %s -r ", program);
+	sequence_print(stdout, s);
+	printf("\n");
+	fflush(stdout);
+}
+
+/* ---- What this kernel has ---- */
+
+static void tracee_to_probe(void)
+{
+	pause();
+}
+
+static void probe_kernel(void)
+{
+	struct sud_uffd u = { };
+	model_config config;
+	pid_t pid;
+
+	kernel.top = sud_config_top();
+	kernel.inclusive = sud_has_inclusive();
+	if (!kernel.inclusive)
+		printf("# left out: PR_SYS_DISPATCH_INCLUSIVE_ON\n");
+	pid = sud_fork_tracee(tracee_to_probe, 0);
+	has_ptrace = pid > 0 && sud_get(pid, &config) == 0;
+	sud_put_down(pid);
+	if (!has_ptrace)
+		printf("# left out: the ptrace requests\n");
+	has_uffd = !sud_uffd_open(&u);
+	if (has_uffd) {
+		munmap((void *)u.page, u.size);
+		close(u.fd);
+	} else {
+		printf("# left out: signals while the selector is read\n");
+	}
+	sysctl_fd = open("/proc/sys/kernel/syscall_user_dispatch",
+			 O_RDWR | O_CLOEXEC);
+	if (sysctl_fd < 0)
+		printf("# left out: the sysctl (%s)\n", strerror(errno));
+}
+
+/* The memory that all workers are born with. */
+static void make_world(void)
+{
+	const char *way;
+
+	if (!cells_map() || !ways_map() || !map_altstack())
+		err(EXIT_FAILURE, "cannot map memory where it is wanted");
+	way = numbers_learn();
+	if (way)
+		errx(EXIT_FAILURE, "system calls by %s make no sense", way);
+	has_sigreturn = SUD_SIGRETURN_DISPATCHED || !getauxval(AT_SYSINFO_EHDR);
+}
+
+static int usage(const char *program)
+{
+	fprintf(stderr,
+		"usage: %s [-s SEED] [-n OPERATIONS] [-l LENGTH] [-k DIFFERENCES] [-u RULES] [-v]\n"
+		"       %s [-u RULES] -r SEQUENCE\n"
+		"  -s  a number that decides about everything (%" PRIu64 ")\n"
+		"  -n  how many operations (%" PRIu64 ")\n"
+		"  -l  about how many of them from one known state (%u)\n"
+		"  -k  stop after so many differences (3)\n"
+		"  -u  differences by these rules, as in D7,D9, do not count\n"
+		"  -v  tell how many of each kind were made\n"
+		"  -r  do this sequence, as a report has it\n",
+		program, program, seed, operations, length);
+	return 2;
+}
+
+static uint64_t number_arg(const char *text)
+{
+	char *end;
+	uint64_t n;
+
+	errno = 0;
+	n = strtoull(text, &end, 0);
+	if (errno || end == text || *end)
+		errx(2, "%s is not a number", text);
+	return n;
+}
+
+static int run_text(struct sequence *s, const char *text)
+{
+	const char *bad;
+	unsigned int i;
+
+	s->room = strlen(text) + 1;
+	s->op = calloc(s->room, sizeof(struct op));
+	if (!s->op)
+		err(EXIT_FAILURE, "calloc");
+	bad = sequence_parse(s, text);
+	if (bad)
+		errx(2, "the sequence makes no sense from here on: %s", bad);
+	for (i = 0; i < s->n; i++)
+		print_op(&s->op[i]);
+	if (replay(s)) {
+		printf("%" PRIu64 " operations, 0 differences\n",
+		       shared->done);
+		return EXIT_SUCCESS;
+	}
+	printf("# operation %u: difference by rule %s: %s\n", shared->at,
+	       shared->first.rule, shared->first.text);
+	printf("%" PRIu64 " operations, 1 differences\n", shared->done);
+	return EXIT_FAILURE;
+}
+
+static void print_excused(void)
+{
+	struct difference *d;
+
+	for (d = shared->excused; d < shared->excused + MAX_EXCUSED; d++) {
+		if (d->count)
+			printf("# %" PRIu64 " differences by rule %s do not count, such as, in sequence %"
+			       PRIu64 ": %s\n", d->count, d->rule, d->sequence,
+			       d->text);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct rlimit no_core = { 0 };
+	struct sequence s = { NULL };
+	unsigned int differences = 0, most = 3, kind;
+	bool verbose = false;
+	const char *text = NULL;
+	uint64_t next = 0;
+	pid_t pid;
+	int opt;
+
+	while ((opt = getopt(argc, argv, "s:n:l:k:u:vr:")) != -1) {
+		switch (opt) {
+		case 's':
+			seed = number_arg(optarg);
+			break;
+		case 'n':
+			operations = number_arg(optarg);
+			break;
+		case 'l':
+			length = number_arg(optarg);
+			break;
+		case 'k':
+			most = number_arg(optarg);
+			break;
+		case 'u':
+			excuse = optarg;
+			break;
+		case 'v':
+			verbose = true;
+			break;
+		case 'r':
+			text = optarg;
+			break;
+		default:
+			return usage(argv[0]);
+		}
+	}
+	if (optind < argc || !length || length > MAX_LENGTH)
+		return usage(argv[0]);
+	if (!sud_available())
+		errx(EXIT_FAILURE, "no syscall user dispatch in this kernel");
+	if (!sud_beside(probe_path, "probe", SUD_SUFFIX))
+		errx(EXIT_FAILURE, "no probe%s beside this program", SUD_SUFFIX);
+	shared = sud_share(sizeof(*shared));
+	/* A sequence grows by a few more than it is told. */
+	s.room = length + 200;
+	s.op = calloc(s.room, sizeof(struct op));
+	if (!shared || !s.op)
+		err(EXIT_FAILURE, "no memory");
+	setrlimit(RLIMIT_CORE, &no_core);
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &ends, NULL);
+	shared->rule = "-";
+	probe_kernel();
+	make_world();
+	if (text)
+		return run_text(&s, text);
+
+	printf("# fuzz%s: seed %" PRIu64 ", %" PRIu64
+	       " operations, in sequences of %u\n", SUD_SUFFIX, seed,
+	       operations, length);
+	while (shared->done < operations && differences < most) {
+		fflush(stdout);
+		pid = fork();
+		if (pid < 0)
+			err(EXIT_FAILURE, "fork");
+		if (pid == 0)
+			work(&s, next);
+		if (look_after(pid, PATIENCE))
+			break;
+		sysctl_on();
+		differences++;
+		next = shared->first.sequence + 1;
+		report(&s, argv[0]);
+		shared->failed = false;
+	}
+	if (verbose) {
+		for (kind = 0; kind < N_KINDS; kind++)
+			printf("# %10" PRIu64 " %s\n", shared->made[kind],
+			       op_names[kind]);
+	}
+	print_excused();
+	printf("%" PRIu64 " operations, %u differences\n", shared->done,
+	       differences);
+	return differences ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A model of Syscall User Dispatch: what the contract with user space says of
+ * a thread's configuration, of a system call and of the signal that it raises.
+ *
+ * It is made from the contract alone, rule by rule, and knows nothing of how a
+ * kernel does it. It makes no system call and looks at no memory. Every answer
+ * names the rule that it follows from.
+ */
+#ifndef SUD_MODEL_H
+#define SUD_MODEL_H
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sud_ptrace.h"
+
+/* A configuration as it was set: all zero if dispatch is off. */
+typedef struct ptrace_sud_config model_config;
+
+/**
+ * struct model_kernel - what kernels differ in
+ * @top:	the greatest unsigned long
+ * @inclusive:	it knows PR_SYS_DISPATCH_INCLUSIVE_ON
+ * @forbidden:	the administrator has switched arming off
+ */
+struct model_kernel {
+	uint64_t top;
+	bool inclusive;
+	bool forbidden;
+};
+
+/**
+ * struct model_answer - what setting a configuration comes to
+ * @ret:	0, or the negative error number
+ * @rule:	why
+ */
+struct model_answer {
+	int ret;
+	const char *rule;
+};
+
+/* Is this clearly an address of user space? The model knows no edge. */
+static inline bool model_user_address(const struct model_kernel *k,
+				      uint64_t addr)
+{
+	return addr < (k->top > UINT32_MAX ? 1ULL << 47 : 0xc0000000);
+}
+
+/**
+ * model_set - set a configuration, by prctl() or by a tracer
+ * @c:		the present one; replaced if all is well
+ * @want:	the other
+ */
+static inline struct model_answer
+model_set(const struct model_kernel *k, model_config *c, model_config want)
+{
+	uint64_t end = (want.offset + want.len) & k->top;
+	struct model_answer ok = { 0, "A9" };
+
+	switch (want.mode) {
+	case SUD_OFF:
+		if (want.offset || want.len || want.selector)
+			return (struct model_answer) { -EINVAL, "A2" };
+		*c = want;
+		ok.rule = "A2";
+		return ok;
+	case SUD_EXCL:
+		if (want.offset && end <= want.offset)
+			return (struct model_answer) { -EINVAL, "A3" };
+		if (!want.offset)
+			ok.rule = "A4";
+		break;
+	case SUD_INCL:
+		if (!k->inclusive)
+			return (struct model_answer) { -EINVAL, "A1" };
+		if (!want.len || end <= want.offset)
+			return (struct model_answer) { -EINVAL, "A5" };
+		break;
+	default:
+		return (struct model_answer) { -EINVAL, "A1" };
+	}
+	if (k->forbidden)
+		return (struct model_answer) { -EPERM, "K3" };
+	if (!model_user_address(k, want.selector))
+		return (struct model_answer) { -EFAULT, "A6" };
+	*c = want;
+	return ok;
+}
+
+/**
+ * model_set_traced - the same by a tracer, whose numbers may be too wide
+ */
+static inline struct model_answer
+model_set_traced(const struct model_kernel *k, model_config *c,
+		 model_config want)
+{
+	struct model_answer answer;
+
+	if (want.mode > k->top || want.offset > k->top || want.len > k->top)
+		return (struct model_answer) { -EINVAL, "P5" };
+	answer = model_set(k, c, want);
+	if (answer.ret == -EFAULT && want.selector > k->top)
+		answer.rule = "P5";
+	return answer;
+}
+
+/* ---- A system call ---- */
+
+enum model_fate { MODEL_RUNS, MODEL_DISPATCHED, MODEL_DIES };
+
+/**
+ * struct model_call - what becomes of a system call
+ * @fate:	is it run, reported by SIGSYS, or the end of the process?
+ * @sig:	what the process then dies of
+ * @rule:	why
+ */
+struct model_call {
+	enum model_fate fate;
+	int sig;
+	const char *rule;
+};
+
+/* What model_call() is told of a byte that cannot be read. */
+#define MODEL_UNREADABLE	(-1)
+
+/**
+ * model_call - a system call of a thread
+ * @c:		the thread's configuration
+ * @ip:		the address after the instruction
+ * @byte:	what the selector's address holds, or MODEL_UNREADABLE
+ */
+static inline struct model_call
+model_call(const struct model_kernel *k, const model_config *c, uint64_t ip,
+	   int byte)
+{
+	switch (c->mode) {
+	case SUD_OFF:
+		return (struct model_call) { MODEL_RUNS, 0, "A2" };
+	case SUD_EXCL:
+		/* So far from its start, as the addresses count. */
+		if (((ip - c->offset) & k->top) < c->len)
+			return (struct model_call) { MODEL_RUNS, 0, "R1" };
+		break;
+	case SUD_INCL:
+		if (ip < c->offset || ip - c->offset >= c->len)
+			return (struct model_call) { MODEL_RUNS, 0, "R2" };
+		break;
+	}
+	if (!c->selector)
+		return (struct model_call) { MODEL_DISPATCHED, 0, "S1" };
+	if (byte == MODEL_UNREADABLE)
+		return (struct model_call) { MODEL_DIES, SIGSEGV, "F2" };
+	if (byte == SUD_ALLOW)
+		return (struct model_call) { MODEL_RUNS, 0, "S2" };
+	if (byte == SUD_BLOCK)
+		return (struct model_call) { MODEL_DISPATCHED, 0, "S2" };
+	return (struct model_call) { MODEL_DIES, SIGSYS, "F1" };
+}
+
+/* ---- The signal ---- */
+
+enum model_disposition { MODEL_HANDLER, MODEL_IGNORE, MODEL_DEFAULT };
+
+/**
+ * struct model_sigsys - what a process and a thread have set for SIGSYS
+ */
+struct model_sigsys {
+	enum model_disposition disposition;
+	bool nodefer;
+	bool resethand;
+	bool restart;
+	bool onstack;
+	bool blocked;
+};
+
+/**
+ * model_raise - a dispatch
+ * @s:		as it is in the handler afterwards; its return restores @blocked
+ *
+ * Return: true if the handler is called, false if the process dies of SIGSYS.
+ */
+static inline bool model_raise(struct model_sigsys *s)
+{
+	if (s->blocked || s->disposition != MODEL_HANDLER)
+		return false;
+	if (s->resethand)
+		s->disposition = MODEL_DEFAULT;
+	if (!s->nodefer)
+		s->blocked = true;
+	return true;
+}
+
+/* Numbers that a kernel could take for the result of a call to restart. */
+static inline bool model_looks_restarted(uint64_t nr)
+{
+	switch ((int32_t)nr) {
+	case -512: case -513: case -514: case -516: case -1:
+		return true;
+	}
+	return false;
+}
+
+/**
+ * model_signal_rule - the rule for a dispatch of this number
+ * @rule:	what it would be for a plain one
+ */
+static inline const char *model_signal_rule(uint64_t nr, const char *rule)
+{
+	return model_looks_restarted(nr) ? "D7" : rule;
+}
+
+#endif /* SUD_MODEL_H */

@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The operations of fuzz.c as data: what there is, random sequences of them,
+ * and sequences as text. A seed always gives the same ones.
+ */
+#ifndef SUD_OPS_H
+#define SUD_OPS_H
+
+#include <stdio.h>
+
+#include "sud_world.h"
+
+enum op_kind {
+	/* prctl(): operation, offset, length, selector, way (0 native) */
+	OP_ARM,
+	/* a foreign call: way, number, byte, what the handler does, extra, salt */
+	OP_CALL,
+	/* the state of the page of CELL_MOVING */
+	OP_MEMORY,
+	/* SIGSYS: disposition, flags of the handler, blocked */
+	OP_SIGNAL,
+	/* what follows, up to OP_END, is done in a child or in a thread */
+	OP_FORK,
+	OP_THREAD,
+	OP_END,
+	/* byte */
+	OP_VFORK,
+	/* how */
+	OP_EXEC,
+	/* calls while a sibling flips the byte: way, number */
+	OP_RACE,
+	/* calls in a flood of a sibling's signals: way, number, which, flags */
+	OP_FLOOD,
+	/* a signal arrives while the byte is read: way, number, which, flags */
+	OP_PENDING,
+	/* a value for the sysctl */
+	OP_SYSCTL,
+	/* a tracer's: mode, offset, length, selector */
+	OP_TRACE_SET,
+	OP_TRACE_GET,
+	/* a request that is wrong */
+	OP_TRACE_BAD,
+	/* the tracee's call: way, number, byte, how it is resumed, salt */
+	OP_TRACE_CALL,
+	OP_TRACE_EXEC,
+	OP_TRACE_FORK,
+	N_KINDS
+};
+
+#define OP_PARAMS 6
+
+struct op {
+	uint8_t kind;
+	uint16_t p[OP_PARAMS];
+};
+
+static const char *const op_names[N_KINDS] = {
+	[OP_ARM] = "arm",
+	[OP_CALL] = "call",
+	[OP_MEMORY] = "memory",
+	[OP_SIGNAL] = "signal",
+	[OP_FORK] = "fork",
+	[OP_THREAD] = "thread",
+	[OP_END] = "end",
+	[OP_VFORK] = "vfork",
+	[OP_EXEC] = "exec",
+	[OP_RACE] = "race",
+	[OP_FLOOD] = "flood",
+	[OP_PENDING] = "pending",
+	[OP_SYSCTL] = "sysctl",
+	[OP_TRACE_SET] = "tset",
+	[OP_TRACE_GET] = "tget",
+	[OP_TRACE_BAD] = "tbad",
+	[OP_TRACE_CALL] = "tcall",
+	[OP_TRACE_EXEC] = "texec",
+	[OP_TRACE_FORK] = "tfork",
+};
+
+/* What the handler of OP_CALL does, once the byte allows again. */
+enum handler_action {
+	HANDLER_RETURN,
+	/* gives the call a result of its own */
+	HANDLER_RESULT,
+	/* has the call made again */
+	HANDLER_RERUN,
+	/* leaves by siglongjmp() */
+	HANDLER_JUMP,
+	/* makes another foreign call under BLOCK */
+	HANDLER_NEST,
+	/* sets another configuration: the one that the extra gives, or none */
+	HANDLER_REARM,
+	HANDLER_OFF,
+	N_ACTIONS
+};
+
+/* The extra of OP_CALL: a sibling writes the byte. */
+#define EXTRA_SIBLING	1
+
+/* What OP_MEMORY does to the page. */
+enum memory_state {
+	MEMORY_ZERO,
+	/* after BLOCK was written to it */
+	MEMORY_DROPPED,
+	MEMORY_READONLY_ALLOW,
+	MEMORY_READONLY_BLOCK,
+	MEMORY_NONE,
+	MEMORY_UNMAPPED,
+	N_MEMORY
+};
+
+/* The flags of OP_SIGNAL and its like. */
+#define FLAG_NODEFER	1
+#define FLAG_RESETHAND	2
+#define FLAG_RESTART	4
+#define FLAG_ONSTACK	8
+
+/* How a tracee is resumed. */
+enum resume {
+	RESUME_CONT,
+	RESUME_SYSCALL,
+	RESUME_SYSEMU,
+	/* as the first, but the SIGSYS is not delivered */
+	RESUME_SUPPRESS,
+	N_RESUME
+};
+
+static const uint8_t bytes[] = { SUD_ALLOW, SUD_BLOCK, 2, 0x80, 0xff };
+
+#define N_BYTES sizeof(bytes)
+/* Beyond these: the byte is left as it is. */
+#define BYTE_LEFT N_BYTES
+
+static const uint64_t modes[] = {
+	0, 1, 2, 3, -1, 0x100000000, 0x100000001, 0x100000002, 0x80000001,
+	1ULL << 63,
+};
+
+#define N_MODES (sizeof(modes) / sizeof(*modes))
+
+/* ---- Numbers near those that matter: a base, and a small difference ---- */
+
+enum base {
+	BASE_0,
+	BASE_IP,		/* of each way, or of the first one */
+	BASE_SIMPLE = BASE_IP + N_WAYS,	/* of the plain template */
+	BASE_FOREIGN,
+	BASE_NATIVE,
+	BASE_2G,
+	BASE_4G,
+	BASE_HALF,
+	BASE_TEXT,
+	BASE_PAGE,
+	BASE_4G_IP,		/* an ip with a bit too many */
+	BASE_TO_TOP,		/* from an ip to the end of all addresses */
+	BASE_TO_4G = BASE_TO_TOP + N_WAYS,
+	BASE_NATIVE_TO_TOP,
+	N_BASES
+};
+
+static inline uint64_t number_at(uint16_t p)
+{
+	unsigned int base = p >> 8;
+	int64_t delta = (int8_t)p;
+
+	if (base >= BASE_IP && base < BASE_SIMPLE)
+		return ways[base - BASE_IP].ip + delta;
+	if (base >= BASE_TO_TOP && base < BASE_TO_4G)
+		return delta - ways[base - BASE_TO_TOP].ip;
+	switch (base) {
+	case BASE_SIMPLE:
+		return sud_foreign_ip() + delta;
+	case BASE_FOREIGN:
+		return SUD_FOREIGN + delta;
+	case BASE_NATIVE:
+		return SUD_NATIVE + delta;
+	case BASE_2G:
+		return 0x80000000 + delta;
+	case BASE_4G:
+		return 0x100000000 + delta;
+	case BASE_HALF:
+		return (1ULL << 63) + delta;
+	case BASE_TEXT:
+		return 0xffffffff81000000 + delta;
+	case BASE_PAGE:
+		return PAGE + delta;
+	case BASE_4G_IP:
+		return 0x100000000 + ways[WAY_OWN].ip + delta;
+	case BASE_TO_4G:
+		return 0x100000000 - ways[WAY_OWN].ip + delta;
+	case BASE_NATIVE_TO_TOP:
+		return delta - (uint64_t)SUD_NATIVE;
+	}
+	return delta;
+}
+
+/**
+ * op_config - the configuration that the first four parameters of some give
+ */
+static inline model_config op_config(const uint16_t *p)
+{
+	return sud_config(modes[p[0] % N_MODES], number_at(p[1]),
+			  number_at(p[2]), cells[p[3] % N_CELLS].addr);
+}
+
+/* ---- Random ones ---- */
+
+struct random {
+	uint64_t state;
+};
+
+static inline uint32_t random_below(struct random *r, uint32_t limit)
+{
+	r->state += 0x9e3779b97f4a7c15;
+	return ((mix(r->state) >> 32) * limit) >> 32;
+}
+
+static inline bool random_chance(struct random *r, unsigned int percent)
+{
+	return random_below(r, 100) < percent;
+}
+
+static inline uint16_t random_near(struct random *r, unsigned int base,
+				   int distance)
+{
+	int delta = (int)random_below(r, 2 * distance + 1) - distance;
+
+	return base << 8 | (uint8_t)delta;
+}
+
+static inline uint16_t random_cell_good(struct random *r)
+{
+	return CELL_PLAIN + random_below(r, CELL_MOVING);
+}
+
+static inline uint16_t random_cell(struct random *r)
+{
+	return random_below(r, N_CELLS);
+}
+
+/* What serves where all native code is exempt: none at all, or a bad one. */
+static inline uint16_t random_cell_free(struct random *r)
+{
+	unsigned int dice = random_below(r, 10);
+
+	if (dice < 4)
+		return random_cell_good(r);
+	return dice < 8 ? CELL_NULL : random_cell(r);
+}
+
+static inline uint16_t random_small_length(struct random *r)
+{
+	if (random_chance(r, 20))
+		return random_near(r, BASE_PAGE, 3);
+	return BASE_0 << 8 | random_below(r, 6);
+}
+
+/**
+ * random_config - a configuration, in the form of op_config()
+ *
+ * Most are valid, and have an edge where one of the ways makes its call.
+ */
+static inline void random_config(struct random *r, uint16_t *p)
+{
+	unsigned int way = random_below(r, N_WAYS + 1);
+	unsigned int dice = random_below(r, 100);
+
+	p[1] = random_near(r, BASE_IP + way, 3);
+	if (dice < 30) {
+		p[0] = SUD_EXCL;
+		p[2] = random_small_length(r);
+		p[3] = random_cell_good(r);
+	} else if (dice < 50) {
+		p[0] = SUD_INCL;
+		p[2] = random_small_length(r);
+		p[3] = random_cell_free(r);
+	} else if (dice < 60) {
+		p[0] = random_chance(r, 70) ? SUD_EXCL : SUD_INCL;
+		p[2] = random_chance(r, 30) ? random_near(r, BASE_0, 1) : p[1];
+		p[1] = BASE_0 << 8;
+		p[3] = random_cell_good(r);
+	} else if (dice < 74) {
+		p[0] = SUD_EXCL;
+		p[2] = random_near(r, BASE_TO_TOP + way % N_WAYS, 5);
+		if (random_chance(r, 30)) {
+			p[1] = random_near(r, BASE_NATIVE, 1);
+			p[2] = random_near(r, BASE_NATIVE_TO_TOP, 2);
+		}
+		p[3] = random_cell_free(r);
+	} else if (dice < 82) {
+		p[0] = SUD_OFF;
+		p[1] = random_chance(r, 85) ? 0 : random_below(r, 2);
+		p[2] = random_chance(r, 85) ? 0 : random_below(r, 2);
+		p[3] = random_chance(r, 85) ? 0 : random_cell(r);
+	} else {
+		p[0] = random_chance(r, 70) ? random_below(r, 3) :
+					      random_below(r, N_MODES);
+		p[1] = random_near(r, random_below(r, N_BASES), 3);
+		p[2] = random_near(r, random_below(r, N_BASES), 3);
+		p[3] = random_chance(r, 60) ? random_cell_good(r) :
+					      random_cell(r);
+	}
+}
+
+static inline uint16_t random_byte(struct random *r)
+{
+	unsigned int dice = random_below(r, 1000);
+
+	if (dice < 450)
+		return SUD_BLOCK;
+	if (dice < 850)
+		return SUD_ALLOW;
+	if (dice < 990)
+		return BYTE_LEFT;
+	return random_below(r, N_BYTES);
+}
+
+static inline uint16_t random_action(struct random *r)
+{
+	return random_chance(r, 60) ? HANDLER_RETURN :
+				      random_below(r, N_ACTIONS);
+}
+
+/* SA_RESETHAND makes the second dispatch fatal, so it is rare. */
+static inline uint16_t random_flags(struct random *r)
+{
+	unsigned int flags = random_below(r, 16);
+
+	return random_chance(r, 80) ? flags & ~FLAG_RESETHAND : flags;
+}
+
+/**
+ * struct sequence - operations, to be done from a known state
+ */
+struct sequence {
+	struct op *op;
+	unsigned int n;
+	unsigned int room;
+};
+
+static inline uint16_t *sequence_add(struct sequence *s, enum op_kind kind)
+{
+	static struct op none;
+	struct op *op = s->n < s->room ? &s->op[s->n++] : &none;
+
+	memset(op, 0, sizeof(*op));
+	op->kind = kind;
+	return op->p;
+}
+
+static inline void random_call(struct sequence *s, struct random *r)
+{
+	uint16_t *p = sequence_add(s, OP_CALL);
+
+	p[0] = random_below(r, N_WAYS);
+	p[1] = random_below(r, random_chance(r, 50) ? 3 : N_NUMBERS_64);
+	p[2] = random_byte(r);
+	p[3] = random_action(r);
+	p[4] = random_below(r, 256) & ~EXTRA_SIBLING;
+	if (random_chance(r, 1))
+		p[4] |= EXTRA_SIBLING;
+	p[5] = random_below(r, 0x10000);
+}
+
+static inline void random_calls(struct sequence *s, struct random *r,
+				unsigned int n)
+{
+	while (n--)
+		random_call(s, r);
+}
+
+static inline void random_arm(struct sequence *s, struct random *r)
+{
+	uint16_t *p = sequence_add(s, OP_ARM);
+
+	random_config(r, p);
+	if (random_chance(r, 20))
+		p[4] = 1 + random_below(r, N_WAYS);
+	random_calls(s, r, 1 + random_below(r, 4));
+}
+
+/* A state that lets dispatches kill does not stay for long. */
+static inline void random_signal(struct sequence *s, struct random *r)
+{
+	uint16_t *p = sequence_add(s, OP_SIGNAL);
+	bool deadly = random_chance(r, 15);
+
+	p[1] = random_flags(r);
+	if (deadly) {
+		p[0] = random_below(r, 3);
+		p[2] = random_below(r, 2);
+	}
+	if (!deadly && !(p[1] & FLAG_RESETHAND))
+		return;
+	random_calls(s, r, 1 + random_below(r, 2));
+	sequence_add(s, OP_SIGNAL)[1] = random_flags(r) & ~FLAG_RESETHAND;
+}
+
+static inline void random_memory(struct sequence *s, struct random *r)
+{
+	sequence_add(s, OP_MEMORY)[0] = random_below(r, N_MEMORY);
+	random_calls(s, r, 1 + random_below(r, 2));
+	if (random_chance(r, 50))
+		sequence_add(s, OP_MEMORY)[0] = MEMORY_ZERO;
+}
+
+static inline void random_among(struct sequence *s, struct random *r,
+				enum op_kind kind)
+{
+	uint16_t *p = sequence_add(s, kind);
+
+	p[0] = random_below(r, N_WAYS);
+	p[1] = random_below(r, N_NUMBERS_64);
+	p[2] = random_below(r, 2);
+	p[3] = random_flags(r) & ~FLAG_RESETHAND;
+}
+
+static inline void random_traced(struct sequence *s, struct random *r)
+{
+	unsigned int n = 4 + random_below(r, 12), dice;
+	uint16_t *p;
+
+	while (n--) {
+		dice = random_below(r, 100);
+		if (dice < 35) {
+			p = sequence_add(s, OP_TRACE_SET);
+			random_config(r, p);
+			if (random_chance(r, 30))
+				p[3] = random_cell(r);
+		} else if (dice < 60) {
+			sequence_add(s, OP_TRACE_GET);
+		} else if (dice < 65) {
+			sequence_add(s, OP_TRACE_BAD)[0] = random_below(r, 16);
+		} else if (dice < 98) {
+			p = sequence_add(s, OP_TRACE_CALL);
+			p[0] = random_below(r, N_WAYS);
+			p[1] = random_below(r, N_NUMBERS_64);
+			p[2] = random_byte(r);
+			p[3] = random_below(r, N_RESUME);
+			p[4] = random_below(r, 0x10000);
+		} else {
+			sequence_add(s, random_chance(r, 50) ? OP_TRACE_EXEC :
+							       OP_TRACE_FORK);
+		}
+	}
+}
+
+static inline void random_nested(struct sequence *s, struct random *r)
+{
+	unsigned int n = 1 + random_below(r, 4);
+
+	sequence_add(s, random_chance(r, 50) ? OP_FORK : OP_THREAD)[0] =
+		random_below(r, 16);
+	random_calls(s, r, 1);
+	while (n--)
+		random_arm(s, r);
+	if (random_chance(r, 10))
+		random_nested(s, r);
+	if (random_chance(r, 5))
+		random_traced(s, r);
+	sequence_add(s, OP_END);
+}
+
+static inline void random_sysctl(struct sequence *s, struct random *r)
+{
+	sequence_add(s, OP_SYSCTL)[0] = 0;
+	random_arm(s, r);
+	random_arm(s, r);
+	if (random_chance(r, 30))
+		random_traced(s, r);
+	if (random_chance(r, 30))
+		random_nested(s, r);
+	sequence_add(s, OP_SYSCTL)[0] = 1;
+}
+
+/**
+ * sequence_make - a random sequence
+ * @seed:	decides about everything
+ * @length:	about how long
+ * @alone:	nothing else runs, so that the sysctl may be touched
+ */
+static inline void sequence_make(struct sequence *s, uint64_t seed,
+				 unsigned int length, bool alone)
+{
+	struct random r = { seed };
+	unsigned int dice;
+
+	s->n = 0;
+	if (length > s->room)
+		length = s->room;
+	while (s->n < length) {
+		dice = random_below(&r, 10000);
+		if (alone && dice < 2000)
+			random_sysctl(s, &r);
+		else if (dice < 5700)
+			random_calls(s, &r, 1 + random_below(&r, 4));
+		else if (dice < 8700)
+			random_arm(s, &r);
+		else if (dice < 9300)
+			random_signal(s, &r);
+		else if (dice < 9700)
+			random_memory(s, &r);
+		else if (dice < 9780)
+			random_nested(s, &r);
+		else if (dice < 9800)
+			sequence_add(s, OP_VFORK)[0] = random_below(&r, 2);
+		else if (dice < 9810)
+			sequence_add(s, OP_EXEC)[0] = random_below(&r, 8);
+		else if (dice < 9840)
+			random_among(s, &r, OP_RACE);
+		else if (dice < 9870)
+			random_among(s, &r, OP_FLOOD);
+		else if (dice < 9910)
+			random_among(s, &r, OP_PENDING);
+		else
+			random_traced(s, &r);
+	}
+}
+
+/* ---- As text: the kind and its parameters, with dots between ---- */
+
+static inline void sequence_print(FILE *file, const struct sequence *s)
+{
+	unsigned int i, j, n;
+
+	for (i = 0; i < s->n; i++) {
+		fprintf(file, "%s%s", i ? "," : "", op_names[s->op[i].kind]);
+		for (n = OP_PARAMS; n && !s->op[i].p[n - 1]; n--)
+			;
+		for (j = 0; j < n; j++)
+			fprintf(file, ".%x", s->op[i].p[j]);
+	}
+}
+
+/**
+ * sequence_parse - the other way round
+ *
+ * Return: NULL, or where the text makes no sense.
+ */
+static inline const char *sequence_parse(struct sequence *s, const char *text)
+{
+	unsigned int kind, i;
+	uint16_t *p;
+	size_t len;
+	char *end;
+
+	s->n = 0;
+	while (*text) {
+		len = strcspn(text, ".,");
+		for (kind = 0; kind < N_KINDS; kind++) {
+			if (len == strlen(op_names[kind]) &&
+			    !strncmp(text, op_names[kind], len))
+				break;
+		}
+		if (kind == N_KINDS || s->n == s->room)
+			return text;
+		p = sequence_add(s, kind);
+		text += len;
+		for (i = 0; *text == '.'; i++, text = end) {
+			if (i == OP_PARAMS)
+				return text;
+			p[i] = strtoul(text + 1, &end, 16);
+			if (end == text + 1)
+				return text;
+		}
+		if (*text && *text++ != ',')
+			return text - 1;
+	}
+	return NULL;
+}
+
+#endif /* SUD_OPS_H */

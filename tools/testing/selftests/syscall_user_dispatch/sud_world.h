@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The world in which fuzz.c makes its calls: the bytes that can serve as a
+ * selector, the ways into the kernel, and system calls of which it is known
+ * what they do. All of it lies at fixed addresses below SUD_NATIVE, so that
+ * addresses mean the same in every run.
+ */
+#ifndef SUD_WORLD_H
+#define SUD_WORLD_H
+
+#include <fcntl.h>
+
+#include "sud_regs.h"
+#include "sud_vdso.h"
+
+#define PAGE	4096UL
+
+/* ---- The bytes ---- */
+
+enum cell_id {
+	CELL_NULL,
+	CELL_PLAIN,
+	/* the last byte of the last mapped page */
+	CELL_LAST,
+	/* the same page of a file, to be written and to be read only */
+	CELL_SHARED,
+	CELL_READONLY,
+	/* on a page of which OP_MEMORY changes the state */
+	CELL_MOVING,
+	/* bytes that cannot be read: PROT_NONE, unmapped, past end of file */
+	CELL_NONE,
+	CELL_GONE,
+	CELL_PAST_END,
+	CELL_LOW,
+	/* CELL_PLAIN with a bit more than a 32-bit pointer has */
+	CELL_WIDE,
+	CELL_4G,
+	/* the kernel's */
+	CELL_HALF,
+	CELL_TEXT,
+	CELL_TOP,
+	N_CELLS
+};
+
+/**
+ * struct cell - a byte that may serve as a selector
+ * @addr:	its address, as an argument; more than a pointer of x32
+ * @name:	what reports call it
+ * @write:	where it can be written, or NULL
+ * @readable:	can it be read at @addr?
+ * @value:	what it holds between operations
+ */
+struct cell {
+	uint64_t addr;
+	const char *name;
+	volatile uint8_t *write;
+	bool readable;
+	uint8_t value;
+};
+
+#define CELLS	0x50000UL
+
+#define CELL(addr_, name_) { .addr = (addr_), .name = (name_) }
+
+static struct cell cells[N_CELLS] = {
+	[CELL_NULL] = CELL(0, "NULL"),
+	[CELL_PLAIN] = CELL(CELLS, "plain"),
+	[CELL_LAST] = CELL(CELLS + PAGE - 1, "last"),
+	[CELL_SHARED] = CELL(CELLS + 2 * PAGE + 8, "shared"),
+	[CELL_READONLY] = CELL(CELLS + 4 * PAGE + 8, "read-only"),
+	[CELL_MOVING] = CELL(CELLS + 6 * PAGE + 16, "moving"),
+	[CELL_NONE] = CELL(CELLS + 8 * PAGE, "PROT_NONE"),
+	[CELL_GONE] = CELL(CELLS + 10 * PAGE, "unmapped"),
+	[CELL_PAST_END] = CELL(CELLS + 12 * PAGE, "past-end"),
+	[CELL_LOW] = CELL(1, "low"),
+	[CELL_WIDE] = CELL(1ULL << 32 | CELLS, "wide"),
+	[CELL_4G] = CELL(0xffffffff, "4G"),
+	[CELL_HALF] = CELL(1ULL << 63, "half"),
+	[CELL_TEXT] = CELL(0xffffffff81000000, "text"),
+	[CELL_TOP] = CELL(-1ULL, "top"),
+};
+
+/**
+ * cell_at - the byte at an address that a configuration has
+ */
+static inline struct cell *cell_at(uint64_t addr)
+{
+	unsigned int i;
+
+	for (i = 0; i < N_CELLS; i++) {
+		if (cells[i].addr == addr)
+			return &cells[i];
+	}
+	/* Not one that a configuration can have. */
+	return &cells[CELL_GONE];
+}
+
+/**
+ * cell_set - have a byte hold a value until further notice
+ */
+static inline void cell_set(struct cell *cell, uint8_t value)
+{
+	cell->value = value;
+	*cell->write = value;
+	if (cell == &cells[CELL_SHARED] || cell == &cells[CELL_READONLY]) {
+		cells[CELL_SHARED].value = value;
+		cells[CELL_READONLY].value = value;
+	}
+}
+
+static inline void *cell_page(enum cell_id id)
+{
+	return (void *)((uintptr_t)cells[id].addr & -PAGE);
+}
+
+static inline bool map_page(enum cell_id id, int prot, int flags, int fd,
+			    off_t offset)
+{
+	void *page = cell_page(id);
+
+	if (fd < 0)
+		flags |= MAP_ANONYMOUS;
+	return mmap(page, PAGE, prot, flags | MAP_FIXED, fd, offset) == page;
+}
+
+/* A file of one page that is full of BLOCK. */
+static int block_fd;
+
+static inline bool block_open(void)
+{
+	uint8_t page[PAGE];
+
+	memset(page, SUD_BLOCK, sizeof(page));
+	block_fd = memfd_create("block", MFD_CLOEXEC);
+	return block_fd >= 0 &&
+	       write(block_fd, page, sizeof(page)) == sizeof(page);
+}
+
+/**
+ * cells_moving - (re)make the page of CELL_MOVING: there, and zero
+ */
+static inline bool cells_moving(void)
+{
+	cells[CELL_MOVING].write = (uint8_t *)(uintptr_t)
+				   cells[CELL_MOVING].addr;
+	cells[CELL_MOVING].readable = true;
+	cells[CELL_MOVING].value = 0;
+	return map_page(CELL_MOVING, PROT_READ | PROT_WRITE, MAP_PRIVATE, -1,
+			0);
+}
+
+/**
+ * cells_unshare - (re)make the page of the file, so that no other process has it
+ *
+ * Return: true if that worked.
+ */
+static inline bool cells_unshare(void)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+	int fd = memfd_create("cells", MFD_CLOEXEC);
+	bool ok;
+
+	ok = fd >= 0 && !ftruncate(fd, PAGE) &&
+	     map_page(CELL_SHARED, rw, MAP_SHARED, fd, 0) &&
+	     map_page(CELL_READONLY, PROT_READ, MAP_SHARED, fd, 0) &&
+	     map_page(CELL_PAST_END, rw, MAP_SHARED, fd, PAGE);
+	close(fd);
+	return ok;
+}
+
+/**
+ * cells_map - map what has to be there of them, all zero
+ *
+ * Return: true if that worked.
+ */
+static inline bool cells_map(void)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+	enum cell_id id;
+
+	/* As system calls get them. */
+	for (id = 0; id < N_CELLS; id++)
+		cells[id].addr = (sud_uword)cells[id].addr;
+	if (!block_open() || !cells_unshare() ||
+	    !map_page(CELL_PLAIN, rw, MAP_PRIVATE, -1, 0) ||
+	    !map_page(CELL_NONE, PROT_NONE, MAP_PRIVATE, -1, 0))
+		return false;
+	for (id = CELL_PLAIN; id <= CELL_READONLY; id++) {
+		cells[id].write = (uint8_t *)(uintptr_t)cells[id].addr;
+		cells[id].readable = true;
+	}
+	cells[CELL_READONLY].write = cells[CELL_SHARED].write;
+	return cells_moving();
+}
+
+/**
+ * cells_restore - let every byte hold again what it should
+ *
+ * A child that shared the memory may have left something else.
+ */
+static inline void cells_restore(void)
+{
+	enum cell_id id;
+
+	for (id = 0; id < N_CELLS; id++) {
+		if (cells[id].write)
+			*cells[id].write = cells[id].value;
+	}
+}
+
+/* ---- The ways into the kernel ---- */
+
+enum way_id {
+	/* the instruction of the ABI: syscall, or int $0x80 for 32 bits */
+	WAY_OWN,
+#if SUD_WORD_BITS == 64
+	WAY_INT80,
+	/* int $0x80 in the 32-bit code segment */
+	WAY_FAR,
+#else
+	WAY_VDSO,
+#endif
+	N_WAYS
+};
+
+/**
+ * struct way - a template of sud_regs.h, and what the kernel sees of its call
+ * @name:	what reports call it
+ * @code:	where it stands
+ * @ip:		the address after the instruction
+ * @pushed:	what the stack then holds beyond the template's own
+ * @flags:	those that are kept, of FLAGS
+ * @ia32:	is it a 32-bit call?
+ * @there:	does this kernel have it?
+ */
+struct way {
+	const char *name;
+	unsigned long code;
+	uint64_t ip;
+	unsigned int pushed;
+	unsigned int flags;
+	bool ia32;
+	bool there;
+};
+
+#define ARITHMETIC_FLAGS	0x8d5
+#define FLAGS			(0x202 | ARITHMETIC_FLAGS)
+
+/* The 32-bit code segment of a 64-bit kernel. */
+#define USER32_CS		0x23
+
+/* A page for each template beyond the first. */
+#define WAY_PAGE(way)	(SUD_FOREIGN + PAGE * (way))
+#define WAY_CODE(way)	(WAY_PAGE(way) + (SUD_REGS_CODE - SUD_FOREIGN))
+
+static struct way ways[N_WAYS];
+
+#if SUD_WORD_BITS == 64
+SUD_REGS_SYMBOLS(int80);
+SUD_REGS_TEMPLATE(int80, "	int	$0x80\n");
+#else
+SUD_REGS_SYMBOLS(vdso_call);
+SUD_REGS_TEMPLATE(vdso_call, "	call	*" SUD_REGS_TARGET "\n");
+#endif
+
+static inline bool way_add(enum way_id id, const char *name,
+			   const char *start, const char *ip, const char *end)
+{
+	struct way *way = &ways[id];
+
+	way->name = name;
+	way->code = WAY_CODE(id);
+	way->ip = way->code + (ip - start);
+	way->flags = FLAGS;
+	way->ia32 = true;
+	way->there = true;
+	return sud_foreign_map_at(WAY_PAGE(id)) &&
+	       sud_foreign_add(way->code, start, end);
+}
+
+#if SUD_WORD_BITS == 64
+static int try_int80(void *arg __attribute__((unused)))
+{
+	int ret;
+
+	/* getpid() */
+	__asm__ volatile("int $0x80" : "=a" (ret) : "a" (20) : "memory");
+	return ret == getpid() ? 0 : 1;
+}
+
+static inline bool ways_add_others(void)
+{
+	if (!sud_exited(sud_run_child(try_int80, NULL), 0))
+		return true;
+	if (!way_add(WAY_INT80, "int80", int80_template, int80_ip,
+		     int80_end) ||
+	    !way_add(WAY_FAR, "far", sud_regs_jump_template, sud_regs_jump_ip,
+		     sud_regs_jump_end) ||
+	    !sud_foreign_add(SUD_REGS_FAR_CODE, sud_regs_far_template,
+			     sud_regs_far_end))
+		return false;
+	asm("mov %%cs, %0" : "=r" (sud_regs->back.segment));
+	sud_regs->back.offset = ways[WAY_FAR].ip;
+	sud_regs->target.segment = USER32_CS;
+	sud_regs->target.offset = SUD_REGS_FAR_CODE;
+	ways[WAY_FAR].ip = SUD_REGS_FAR_IP;
+	return true;
+}
+#else
+static inline bool ways_add_others(void)
+{
+	struct sud_landing landing;
+	struct way *way = &ways[WAY_VDSO];
+
+	if (!sud_landing(&landing))
+		return true;
+	if (!way_add(WAY_VDSO, "vdso", vdso_call_template, vdso_call_ip,
+		     vdso_call_end))
+		return false;
+	sud_regs->target.offset = landing.entry;
+	way->ip = landing.ip;
+	way->pushed = 16;
+	/* It does not save them, and 64-bit kernels spoil some. */
+	if (!strcmp(landing.by, "sysenter"))
+		way->flags &= ~ARITHMETIC_FLAGS;
+	return true;
+}
+#endif
+
+/**
+ * ways_map - put the templates where they belong
+ *
+ * Return: true if that worked.
+ */
+static inline bool ways_map(void)
+{
+	struct way *own = &ways[WAY_OWN];
+
+	if (!sud_foreign_map() || !sud_regs_map())
+		return false;
+	/* The vector registers are left to the tests: they take time. */
+	sud_regs->xmask = 0;
+	own->name = SUD_WORD_BITS == 64 ? "syscall" : "int80";
+	own->code = SUD_REGS_CODE;
+	own->ip = sud_regs_call_ip();
+	own->flags = FLAGS;
+	own->ia32 = SUD_WORD_BITS == 32;
+	own->there = true;
+	return ways_add_others();
+}
+
+static inline uint32_t way_arch(const struct way *way)
+{
+	return way->ia32 ? AUDIT_ARCH_I386 : AUDIT_ARCH_X86_64;
+}
+
+/* ---- The calls ---- */
+
+enum call_id { CALL_CLOSE, CALL_GETPPID, CALL_GETCPU, CALL_OTHER, CALL_EXIT };
+
+/**
+ * struct number - a system call
+ * @nr:		its number
+ * @call:	what it does if it runs: CALL_OTHER is an error, and nothing else
+ * @ran:	by which result each way tells that it ran
+ */
+struct number {
+	uint64_t nr;
+	enum call_id call;
+	uint64_t ran[N_WAYS];
+};
+
+#define NUMBER(nr_, call_) { .nr = (nr_), .call = (call_) }
+
+#define NEGATIVE_NUMBERS						\
+	NUMBER(-1, CALL_OTHER), NUMBER(-2, CALL_OTHER),			\
+	NUMBER(-4, CALL_OTHER), NUMBER(-512, CALL_OTHER),		\
+	NUMBER(-513, CALL_OTHER), NUMBER(-514, CALL_OTHER),		\
+	NUMBER(-516, CALL_OTHER), NUMBER(INT32_MIN, CALL_OTHER)
+
+#define BIT30 0x40000000
+
+/* By the syscall instruction. */
+static struct number numbers_64[] = {
+	NUMBER(3, CALL_CLOSE), NUMBER(110, CALL_GETPPID),
+	NUMBER(309, CALL_GETCPU), NUMBER(231, CALL_EXIT),
+	NUMBER(BIT30 | 3, CALL_CLOSE), NUMBER(BIT30 | 110, CALL_GETPPID),
+	NUMBER(BIT30 | 309, CALL_GETCPU), NUMBER(BIT30 | 231, CALL_EXIT),
+	NUMBER(9999, CALL_OTHER), NUMBER(BIT30 | 9999, CALL_OTHER),
+	NUMBER(0x7fffffff, CALL_OTHER), NEGATIVE_NUMBERS,
+	/* negative as an int, and yet positive in 64 bits */
+	NUMBER(0x80000000, CALL_OTHER), NUMBER(0xffffffff, CALL_OTHER),
+	NUMBER(0xfffffe00, CALL_OTHER), NUMBER(0xfffffdfe, CALL_OTHER),
+	/* a high half that the int does not show: close() to some kernels */
+	NUMBER(0x1234567800000003, CALL_OTHER),
+	NUMBER(0x100000003, CALL_OTHER),
+	NUMBER(0x8000000000000003, CALL_OTHER),
+	NUMBER(0xffffffff00000003, CALL_OTHER),
+	NUMBER(INT64_MIN, CALL_OTHER),
+};
+
+static struct number numbers_32[] = {
+	NUMBER(6, CALL_CLOSE), NUMBER(64, CALL_GETPPID),
+	NUMBER(318, CALL_GETCPU), NUMBER(252, CALL_EXIT),
+	NUMBER(9999, CALL_OTHER), NUMBER(0x4000000f, CALL_OTHER),
+	NUMBER(0x7fffffff, CALL_OTHER), NEGATIVE_NUMBERS,
+};
+
+#define N_NUMBERS_64	(sizeof(numbers_64) / sizeof(*numbers_64))
+#define N_NUMBERS_32	(sizeof(numbers_32) / sizeof(*numbers_32))
+
+static inline struct number *way_number(const struct way *way, unsigned int i)
+{
+	return way->ia32 ? &numbers_32[i % N_NUMBERS_32] :
+			   &numbers_64[i % N_NUMBERS_64];
+}
+
+static inline unsigned int way_nr_prctl(const struct way *way)
+{
+	return way->ia32 ? 172 : SYS_prctl;
+}
+
+/* The status with which CALL_EXIT ends a process. */
+#define EXIT_CODE	42
+
+/* Where getcpu() writes. */
+static inline volatile uint32_t *cpu_written(void)
+{
+	return (uint32_t *)sud_regs->xframe;
+}
+
+#define NOT_WRITTEN	0xdeadbeef
+
+static inline uint64_t mix(uint64_t x)
+{
+	x += 0x9e3779b97f4a7c15;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+	return x ^ (x >> 31);
+}
+
+/**
+ * way_args - arguments for the next call
+ * @args:	five of them
+ */
+static inline void way_args(const struct way *way, const uint64_t *args)
+{
+	static const unsigned int in_64[] = { SUD_DI, SUD_SI, SUD_DX,
+#if SUD_WORD_BITS == 64
+		SUD_R10, SUD_R8,
+#endif
+	};
+	static const unsigned int in_32[] = { SUD_BX, SUD_CX, SUD_DX, SUD_SI,
+					      SUD_DI };
+	unsigned int i;
+
+	for (i = 0; i < 5; i++)
+		sud_regs->in[way->ia32 ? in_32[i] : in_64[i]] =
+			(sud_uword)args[i];
+}
+
+/**
+ * way_load - load the registers for a call
+ * @nr:		its number
+ * @call:	which decides about the arguments
+ * @salt:	gives everything else
+ */
+static inline void way_load(const struct way *way, uint64_t nr,
+			    enum call_id call, unsigned int salt)
+{
+	uint64_t args[5];
+	unsigned int i;
+
+	for (i = 0; i < SUD_NR_REGS; i++)
+		sud_regs->in[i] = (sud_uword)mix(salt * 64ULL + i);
+	sud_regs->flags_in = 0x202 | (mix(salt * 64ULL + i) & ARITHMETIC_FLAGS);
+	for (i = 0; i < 5; i++)
+		args[i] = mix(salt * 64ULL + 32 + i);
+	switch (call) {
+	case CALL_GETCPU:
+		args[0] = (uintptr_t)cpu_written();
+		args[1] = 0;
+		args[2] = 0;
+		break;
+	case CALL_EXIT:
+		args[0] = EXIT_CODE;
+		break;
+	default:
+		args[0] = -1;
+		break;
+	}
+	way_args(way, args);
+	/* A 32-bit call does not see what the register has above. */
+	sud_regs->in[SUD_AX] = (sud_uword)nr;
+	if (way->ia32)
+		sud_regs->in[SUD_AX] = (uint32_t)nr |
+			((sud_uword)mix(salt) & ~(sud_uword)UINT32_MAX);
+	*cpu_written() = NOT_WRITTEN;
+}
+
+static inline void way_go(const struct way *way)
+{
+	((void (*)(void))way->code)();
+}
+
+/**
+ * way_expected - a register after a call, or in the frame of a dispatched one
+ * @reg:	which
+ * @ax:		the number or the result
+ * @flags:	the flags as they then are
+ */
+static inline uint64_t way_expected(const struct way *way, unsigned int reg,
+				    uint64_t ax, uint64_t flags)
+{
+	if (reg == SUD_AX)
+		return (sud_uword)ax;
+#if SUD_WORD_BITS == 64
+	/* The processor's own doing. */
+	if (!way->ia32 && reg == SUD_CX)
+		return way->ip;
+	if (!way->ia32 && reg == SUD_R11)
+		return flags;
+#endif
+	return sud_regs->in[reg];
+}
+
+/**
+ * numbers_learn - what each call returns, by each way, when it runs
+ *
+ * The caller is not armed.
+ *
+ * Return: NULL, or the name of the way that makes no sense.
+ */
+static inline const char *numbers_learn(void)
+{
+	struct number *number;
+	struct way *way;
+	uint64_t ret;
+	unsigned int i;
+
+	for (way = ways; way < ways + N_WAYS; way++) {
+		for (i = 0; way->there && i < N_NUMBERS_64; i++) {
+			number = way_number(way, i);
+			/* Does the kernel have x32, as the last one told? */
+			if (number->call == CALL_EXIT && number->nr & BIT30 &&
+			    number[-1].ran[way - ways] == (sud_uword)-ENOSYS)
+				number->call = CALL_OTHER;
+			if (number->call == CALL_EXIT)
+				continue;
+			way_load(way, number->nr, number->call, i);
+			way_go(way);
+			ret = sud_regs->out[SUD_AX];
+			number->ran[way - ways] = ret;
+			switch (number->call) {
+			case CALL_GETPPID:
+				if (ret == getppid())
+					continue;
+				break;
+			case CALL_GETCPU:
+				if (!ret && *cpu_written() != NOT_WRITTEN)
+					continue;
+				break;
+			case CALL_CLOSE:
+				if (ret == (sud_uword)-EBADF)
+					continue;
+				break;
+			default:
+				if (ret == (sud_uword)-EBADF)
+					continue;
+				break;
+			}
+			if (ret == (sud_uword)-ENOSYS &&
+			    (number->call == CALL_OTHER || number->nr & BIT30))
+				continue;
+			return way->name;
+		}
+	}
+	return NULL;
+}
+
+#endif /* SUD_WORLD_H */

@@ -6,7 +6,7 @@ export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED
 
 .NOTPARALLEL:
-.PHONY: help setup run shell check rules reference bench matrix setup-matrix soak kernel kernel-image selftests
+.PHONY: help setup run shell check rules reference bench matrix setup-matrix soak fuzz kernel kernel-image selftests
 .PHONY: htmldocs man tree refresh series base-files clean distclean
 
 help:
@@ -19,6 +19,7 @@ help:
 #| make reference      the selftests on Debian's own kernels, compared with ours
 #| make matrix         the selftests on every kernel and boot of harness/matrix.tsv
 #| make matrix-CELL    on one of them (harness/matrix --list)
+#| make fuzz           random operations, compared with a model of the contract
 #| make bench          what a system call costs: a table and a chart, to results/
 #| make soak           load and faults, on a kernel that watches itself: a table, to results/
 #|
@@ -41,6 +42,7 @@ help:
 #| CELLS='a b'         matrix: only these; FORCE=1 runs those that have a verdict, too
 #| QUICK=1             check: only what takes a newcomer under 20 minutes
 #|                     soak: on the kernel of make run, without faults and leaks
+#| OPERATIONS= SEED=   fuzz: how many (1000000), and the number that decides about them
 #| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
 #|                     run, shell: QEMU's -cpu, further options, kernel command line,
 #|                     memory, CPUs, tcg or kvm (bench: ACCEL=kvm gives nanoseconds)
@@ -86,6 +88,9 @@ bench: setup
 
 soak: setup
 	@harness/soak $(if $(QUICK),--quick)
+
+fuzz: setup
+	@harness/fuzz $(if $(OPERATIONS),--operations $(OPERATIONS)) $(if $(SEED),--seed $(SEED))
 
 kernel: setup
 	@harness/kernel $(CONFIG)

@@ -619,6 +619,9 @@ static bool map_altstack(void)
 
 /* ---- A sibling thread that does what it is told ---- */
 
+/* Not more than that, in a flood. */
+#define MAX_SIGNALS 64
+
 enum sibling_task { SIBLING_WRITE, SIBLING_FLIP, SIBLING_SIGNAL };
 
 static struct {
@@ -630,7 +633,8 @@ static struct {
 	uint8_t byte;
 	int sig;
 	pid_t tid;
-	volatile unsigned int rounds;
+	/* signals that were sent */
+	volatile unsigned int sent;
 	volatile bool ready;
 	volatile bool written;
 	volatile bool stop;
@@ -642,20 +646,22 @@ static void *sibling_thread(void *arg)
 		while (sem_wait(&sibling.go))
 			;
 		if (sibling.task == SIBLING_WRITE) {
+			sem_post(&sibling.done);
 			while (!sibling.ready)
-				;
+				sched_yield();
 			*sibling.write = sibling.byte;
 			sibling.written = true;
 			continue;
 		}
 		sem_post(&sibling.done);
 		while (!sibling.stop) {
-			if (sibling.task == SIBLING_FLIP)
+			if (sibling.task == SIBLING_FLIP) {
 				*sibling.write ^= SUD_ALLOW ^ SUD_BLOCK;
-			else
+			} else if (sibling.sent < MAX_SIGNALS) {
 				syscall(SYS_tgkill, sibling.pid, sibling.tid,
 					sibling.sig);
-			sibling.rounds++;
+				sibling.sent++;
+			}
 		}
 		sem_post(&sibling.done);
 	}
@@ -686,15 +692,14 @@ static void start_sibling(enum sibling_task task)
 	}
 	sibling.task = task;
 	sibling.tid = syscall(SYS_gettid);
-	sibling.rounds = 0;
+	sibling.sent = 0;
 	sibling.ready = false;
 	sibling.written = false;
 	sibling.stop = false;
 	sem_post(&sibling.go);
-	if (task != SIBLING_WRITE) {
-		wait_sibling();
+	wait_sibling();
+	if (task != SIBLING_WRITE)
 		return;
-	}
 	/* From here on, until the call is made, no other one is. */
 	sibling.ready = true;
 	while (!sibling.written)
@@ -1163,7 +1168,7 @@ static void op_arm(const uint16_t *p)
 static void op_call(const uint16_t *p)
 {
 	const struct way *way = way_of(p[0]);
-	struct random r = { p[4] };
+	struct random r = { .state = p[4] };
 	struct call c = {
 		.way = way,
 		.number = way_number(way, p[1]),
@@ -1391,6 +1396,14 @@ static bool arm_calmly(unsigned int flags, volatile void *selector)
 		    sud_arm_native(selector)) && !answer.ret;
 }
 
+/* One that calm configurations do not exempt. */
+static const struct way *foreign_way(unsigned int p)
+{
+	const struct way *way = way_of(p);
+
+	return way->ip < SUD_NATIVE ? way : &ways[WAY_OWN];
+}
+
 /* One that does not end the process if it runs. */
 static const struct number *harmless(const struct way *way, unsigned int i)
 {
@@ -1430,7 +1443,7 @@ static bool perform_either(struct call *c, const char *rule, bool must)
 
 static void op_race(const uint16_t *p)
 {
-	const struct way *way = way_of(p[0]);
+	const struct way *way = foreign_way(p[0]);
 	struct cell *cell = &cells[CELL_PLAIN];
 	struct call c = {
 		.way = way,
@@ -1459,7 +1472,7 @@ static const char *other_rule(int sig)
 
 static void op_flood(const uint16_t *p)
 {
-	const struct way *way = way_of(p[0]);
+	const struct way *way = foreign_way(p[0]);
 	struct cell *cell = &cells[CELL_PLAIN];
 	int sig = p[2] & 1 ? SIGSYS : SIGUSR1;
 	struct call c = {
@@ -1482,13 +1495,13 @@ static void op_flood(const uint16_t *p)
 	}
 	*cell->write = SUD_ALLOW;
 	/* At least the last one comes after this. */
-	while (!sibling.rounds)
+	while (!sibling.sent)
 		sched_yield();
 	stop_sibling();
 	getppid();
-	if (!n_others || n_others > sibling.rounds)
+	if (!n_others || n_others > sibling.sent)
 		same(other_rule(sig), "signals from a sibling",
-		     "delivered, of those sent", sibling.rounds, n_others);
+		     "delivered, of those sent", sibling.sent, n_others);
 	else
 		same(other_rule(sig), "a signal from a sibling", "si_code",
 		     SI_TKILL, other_code);
@@ -1511,7 +1524,7 @@ static void send_other(void *arg)
 
 static void op_pending(const uint16_t *p)
 {
-	const struct way *way = way_of(p[0]);
+	const struct way *way = foreign_way(p[0]);
 	struct other_signal other = {
 		.sig = p[2] & 1 ? SIGSYS : SIGUSR1,
 		.pid = getpid(),
@@ -1750,7 +1763,8 @@ static bool compare_traced(struct tracee *t, const struct way *way,
 
 	if (sud_ptrace(PTRACE_GETREGS, t->pid, 0, (unsigned long)&regs))
 		trouble("PTRACE_GETREGS");
-	return same(rule, where, "ip", way->ip, SUD_USER_IP(&regs)) &&
+	return same(rule, where, "ip", way->ip,
+		    (sud_uword)SUD_USER_IP(&regs)) &&
 	       same(rule, where, "sp", SUD_REGS_STACK - way->pushed,
 		    (sud_uword)SUD_USER_SP(&regs)) &&
 	       same(rule, where, "the number", (sud_uword)nr,
@@ -1822,6 +1836,9 @@ static void op_trace_call(const uint16_t *p)
 	uint64_t ret;
 	unsigned int i;
 
+	/* Where the number of a traced call is an int, it is another one. */
+	if (number->nr >> 32 && (int32_t)number->nr >= 0)
+		number = way_number(way, 0);
 	way_load(way, number->nr, number->call, p[4]);
 	shared->trace.command = TRACEE_CALL;
 	shared->trace.way = way - ways;

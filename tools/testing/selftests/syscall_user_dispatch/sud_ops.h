@@ -204,8 +204,13 @@ static inline model_config op_config(const uint16_t *p)
 
 /* ---- Random ones ---- */
 
+/**
+ * struct random - where the random numbers come from
+ * @nodefer:	the handler was last set with SA_NODEFER
+ */
 struct random {
 	uint64_t state;
+	bool nodefer;
 };
 
 static inline uint32_t random_below(struct random *r, uint32_t limit)
@@ -316,8 +321,26 @@ static inline uint16_t random_byte(struct random *r)
 
 static inline uint16_t random_action(struct random *r)
 {
-	return random_chance(r, 60) ? HANDLER_RETURN :
-				      random_below(r, N_ACTIONS);
+	unsigned int action = random_below(r, N_ACTIONS);
+
+	if (random_chance(r, 50))
+		return HANDLER_RETURN;
+	/* Another dispatch kills then, which takes a child. */
+	if (action == HANDLER_NEST && !r->nodefer && random_chance(r, 90))
+		return HANDLER_RETURN;
+	return action;
+}
+
+static inline uint16_t random_number(struct random *r, unsigned int way)
+{
+	unsigned int i = random_below(r, random_chance(r, 40) ? 3 :
+					 N_NUMBERS_64);
+
+	/* The same with one that ends the process if it runs. */
+	if (way_number(&ways[way], i)->call == CALL_EXIT &&
+	    random_chance(r, 80))
+		i = 0;
+	return i;
 }
 
 /* SA_RESETHAND makes the second dispatch fatal, so it is rare. */
@@ -352,11 +375,11 @@ static inline void random_call(struct sequence *s, struct random *r)
 	uint16_t *p = sequence_add(s, OP_CALL);
 
 	p[0] = random_below(r, N_WAYS);
-	p[1] = random_below(r, random_chance(r, 50) ? 3 : N_NUMBERS_64);
+	p[1] = random_number(r, p[0]);
 	p[2] = random_byte(r);
 	p[3] = random_action(r);
 	p[4] = random_below(r, 256) & ~EXTRA_SIBLING;
-	if (random_chance(r, 1))
+	if (!random_below(r, 300))
 		p[4] |= EXTRA_SIBLING;
 	p[5] = random_below(r, 0x10000);
 }
@@ -385,6 +408,7 @@ static inline void random_signal(struct sequence *s, struct random *r)
 	bool deadly = random_chance(r, 15);
 
 	p[1] = random_flags(r);
+	r->nodefer = p[1] & FLAG_NODEFER;
 	if (deadly) {
 		p[0] = random_below(r, 3);
 		p[2] = random_below(r, 2);
@@ -392,7 +416,9 @@ static inline void random_signal(struct sequence *s, struct random *r)
 	if (!deadly && !(p[1] & FLAG_RESETHAND))
 		return;
 	random_calls(s, r, 1 + random_below(r, 2));
-	sequence_add(s, OP_SIGNAL)[1] = random_flags(r) & ~FLAG_RESETHAND;
+	p = sequence_add(s, OP_SIGNAL);
+	p[1] = random_flags(r) & ~FLAG_RESETHAND;
+	r->nodefer = p[1] & FLAG_NODEFER;
 }
 
 static inline void random_memory(struct sequence *s, struct random *r)
@@ -481,7 +507,7 @@ static inline void random_sysctl(struct sequence *s, struct random *r)
 static inline void sequence_make(struct sequence *s, uint64_t seed,
 				 unsigned int length, bool alone)
 {
-	struct random r = { seed };
+	struct random r = { .state = seed };
 	unsigned int dice;
 
 	s->n = 0;

@@ -149,7 +149,7 @@ static void __attribute__((noreturn)) trouble(const char *what)
  */
 struct tracee {
 	pid_t pid;
-	model_config config;
+	struct ptrace_sud_config config;
 	struct cell cells[N_CELLS];
 };
 
@@ -162,7 +162,7 @@ struct tracee {
  * @tracee:	its child that is traced
  */
 struct actor {
-	model_config config;
+	struct ptrace_sud_config config;
 	bool blocked;
 	bool altstack;
 	struct actor *outer;
@@ -186,7 +186,7 @@ static struct model_sigsys sigsys_now(void)
 enum native { NATIVE_EXEMPT, NATIVE_MIXED, NATIVE_CAUGHT };
 
 /* What a configuration makes of the program's own calls. */
-static enum native native_state(const model_config *c)
+static enum native native_state(const struct ptrace_sud_config *c)
 {
 	/* The end of what 64-bit, and what 32-bit addresses reach. */
 	const uint64_t top = sizeof(long) == 8 ? 1ULL << 47 : 0xffffe000;
@@ -207,7 +207,7 @@ static enum native native_state(const model_config *c)
 }
 
 /* Do all native calls run between operations? */
-static bool native_safe(const model_config *c)
+static bool native_safe(const struct ptrace_sud_config *c)
 {
 	const struct cell *cell = cell_at(c->selector);
 
@@ -255,11 +255,11 @@ struct source {
 struct call {
 	const struct way *way;
 	const struct number *number;
-	model_config want;
+	struct ptrace_sud_config want;
 	int byte;
 	enum writer by;
 	enum handler_action action;
-	model_config rearm;
+	struct ptrace_sud_config rearm;
 	uint64_t result;
 	unsigned int salt;
 
@@ -274,7 +274,7 @@ struct call {
 	uint64_t ret;
 	bool ran;
 	struct model_answer rearm_ret;
-	model_config config;
+	struct ptrace_sud_config config;
 	struct model_sigsys after;
 };
 
@@ -284,8 +284,8 @@ static uint64_t call_nr(const struct call *c)
 }
 
 /* Of a selector, while another byte holds something for the time being. */
-static int byte_for(const model_config *config, const struct cell *written,
-		    uint8_t byte)
+static int byte_for(const struct ptrace_sud_config *config,
+		    const struct cell *written, uint8_t byte)
 {
 	const struct cell *cell = cell_at(config->selector);
 
@@ -299,7 +299,7 @@ static int byte_for(const model_config *config, const struct cell *written,
 static void foresee_run(struct call *c)
 {
 	struct model_answer answer;
-	model_config want = c->want;
+	struct ptrace_sud_config want = c->want;
 
 	c->ran = true;
 	c->end = ENDS_RETURN;
@@ -355,7 +355,7 @@ static bool foresee_nested(struct call *c)
 /* May the handler do what it is to do? If not, it just returns. */
 static bool foresee_rearm(struct call *c)
 {
-	model_config config = c->config;
+	struct ptrace_sud_config config = c->config;
 
 	c->rearm_ret = model_set(&kernel, &config, c->rearm);
 	if (!native_safe(&config))
@@ -475,7 +475,7 @@ static volatile unsigned int locked_in;
 
 static void act(struct call *c, ucontext_t *uc)
 {
-	model_config *want = &c->rearm;
+	struct ptrace_sud_config *want = &c->rearm;
 
 	switch (c->action) {
 	case HANDLER_RESULT:
@@ -662,6 +662,7 @@ static void *sibling_thread(void *arg)
 					sibling.sig);
 				sibling.sent++;
 			}
+			sched_yield();
 		}
 		sem_post(&sibling.done);
 	}
@@ -791,7 +792,7 @@ static void make_call(struct call *c)
 
 static void perform(struct call *c)
 {
-	const model_config *want = &c->want;
+	const struct ptrace_sud_config *want = &c->want;
 	uint64_t args[5] = { PR_SET_SYSCALL_USER_DISPATCH, want->mode,
 			     want->offset, want->len, want->selector };
 
@@ -973,7 +974,7 @@ static int end_of_child(pid_t pid)
 }
 
 /* Have the child armed as its parent was. False: that is forbidden now. */
-static bool arm_again(model_config config)
+static bool arm_again(struct ptrace_sud_config config)
 {
 	struct model_answer answer;
 
@@ -993,7 +994,8 @@ static bool arm_again(model_config config)
  * In a child that no native call may leave: what becomes of a foreign call?
  * This is what parent and child agree upon.
  */
-static int foresee_locked_in(const model_config *config, struct call *c)
+static int foresee_locked_in(const struct ptrace_sud_config *config,
+			     struct call *c)
 {
 	struct model_sigsys s = sigsys_now();
 	struct model_call o;
@@ -1047,7 +1049,7 @@ static void __attribute__((noreturn)) be_locked_in(void)
 /* From a thread beside the first one, if the salt says so. */
 struct last_call {
 	struct call *c;
-	model_config config;
+	struct ptrace_sud_config config;
 };
 
 static void *make_last_call(void *arg)
@@ -1144,7 +1146,7 @@ static int byte_of(unsigned int p)
 	return p == BYTE_LEFT ? -1 : bytes[p];
 }
 
-static model_config as_argument(model_config c)
+static struct ptrace_sud_config as_argument(struct ptrace_sud_config c)
 {
 	c.mode = (sud_uword)c.mode;
 	c.offset = (sud_uword)c.offset;
@@ -1251,7 +1253,7 @@ static void op_memory(const uint16_t *p)
 {
 	struct cell *cell = &cells[CELL_MOVING], now = *cell;
 	enum memory_state state = p[0] % N_MEMORY;
-	model_config config = me->config;
+	struct ptrace_sud_config config = me->config;
 	struct call probe;
 	const char *rule;
 	int want, status;
@@ -1336,7 +1338,7 @@ static void probe_call(void)
 static void *execute(void *arg)
 {
 	char *const argv[] = { probe_path, NULL };
-	const model_config *config = arg;
+	const struct ptrace_sud_config *config = arg;
 
 	if (config && !arm_again(*config))
 		_exit(EXIT_FORBIDDEN);
@@ -1347,7 +1349,7 @@ static void *execute(void *arg)
 static void op_exec(const uint16_t *p)
 {
 	bool armed = p[0] & 1, fails = p[0] & 2, by_thread = p[0] & 4;
-	model_config config = me->config;
+	struct ptrace_sud_config config = me->config;
 	char *const argv[] = { probe_path, NULL };
 	int want = SUD_PROBE_RAN << 8, status;
 	pthread_t thread;
@@ -1385,10 +1387,11 @@ static void op_exec(const uint16_t *p)
 /* Native code exempt, dispatches survived: returns false if forbidden. */
 static bool arm_calmly(unsigned int flags, volatile void *selector)
 {
-	model_config want = as_argument(sud_config(SUD_EXCL, SUD_NATIVE_OFFSET,
-						   SUD_NATIVE_LENGTH,
-						   (uintptr_t)selector));
+	struct ptrace_sud_config want;
 	struct model_answer answer;
+
+	want = sud_config(SUD_EXCL, SUD_NATIVE_OFFSET, SUD_NATIVE_LENGTH,
+			  (uintptr_t)selector);
 
 	set_sigsys(sigsys_of(MODEL_HANDLER, flags & ~FLAG_RESETHAND, false));
 	answer = model_set(&kernel, &me->config, want);
@@ -1537,7 +1540,7 @@ static void op_pending(const uint16_t *p)
 	};
 	const char *rule = other_rule(other.sig), *failed;
 	sigset_t all, old;
-	model_config off = sud_config_off();
+	struct ptrace_sud_config off = sud_config_off();
 
 	if (!has_uffd)
 		return;
@@ -1672,7 +1675,7 @@ static struct cell *tracee_cell(struct tracee *t)
 static void op_trace_set(const uint16_t *p)
 {
 	struct tracee *t = my_tracee();
-	model_config want = op_config(p);
+	struct ptrace_sud_config want = op_config(p);
 	struct model_answer answer;
 
 	/* As a tracer of this ABI says it; a field is as wide as any. */
@@ -1681,10 +1684,11 @@ static void op_trace_set(const uint16_t *p)
 	     sud_set(t->pid, want));
 }
 
-static bool compare_config(const char *rule, pid_t pid, model_config want)
+static bool compare_config(const char *rule, pid_t pid,
+			   struct ptrace_sud_config want)
 {
 	static const char where[] = "PTRACE_GET";
-	model_config got;
+	struct ptrace_sud_config got;
 
 	return same("P1", where, "what it returns", 0, sud_get(pid, &got)) &&
 	       same(rule, where, "mode", want.mode, got.mode) &&
@@ -1712,7 +1716,7 @@ static void op_trace_bad(const uint16_t *p)
 	long request = p[0] & 1 ? PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG :
 				  PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG;
 	struct tracee *t = my_tracee();
-	model_config config = sud_config_off();
+	struct ptrace_sud_config config = sud_config_off();
 	unsigned long data = (unsigned long)&config;
 	long want = -EINVAL, got;
 
@@ -1739,7 +1743,7 @@ static void op_trace_bad(const uint16_t *p)
 /* A tracee of which native calls have to run. */
 static void make_tracee_safe(struct tracee *t)
 {
-	model_config want = sud_config_native(0);
+	struct ptrace_sud_config want = sud_config_native(0);
 
 	if (native_state(&t->config) == NATIVE_EXEMPT)
 		return;
@@ -2329,7 +2333,7 @@ static void shorten(struct sequence *s, const char *rule)
 static void print_op(const struct op *op)
 {
 	const struct sequence one = { (struct op *)op, 1, 1 };
-	model_config c = as_argument(op_config(op->p));
+	struct ptrace_sud_config c = as_argument(op_config(op->p));
 	const struct way *way = way_of(op->p[0]);
 	static const char *const actions[N_ACTIONS] = {
 		"returns", "gives a result", "reruns", "jumps", "nests",
@@ -2382,7 +2386,7 @@ static void report(struct sequence *s, const char *program)
 			break;
 	}
 	if (tries == 3) {
-		printf("# It does not happen again when the sequence is done by itself.\n");
+		printf("# The sequence by itself does not repeat it.\n");
 	} else {
 		shorten(s, found.rule);
 		replay(s);
@@ -2408,7 +2412,7 @@ static void tracee_to_probe(void)
 static void probe_kernel(void)
 {
 	struct sud_uffd u = { };
-	model_config config;
+	struct ptrace_sud_config config;
 	pid_t pid;
 
 	kernel.top = sud_config_top();
@@ -2446,10 +2450,11 @@ static void make_world(void)
 	has_sigreturn = SUD_SIGRETURN_DISPATCHED || !getauxval(AT_SYSINFO_EHDR);
 }
 
-static int usage(const char *program)
+static int explain(const char *program)
 {
 	fprintf(stderr,
-		"usage: %s [-s SEED] [-n OPERATIONS] [-l LENGTH] [-k DIFFERENCES] [-u RULES] [-v]\n"
+		"usage: %s [-s SEED] [-n OPERATIONS] [-l LENGTH] [-k DIFFERENCES]\n"
+		"       %*s [-u RULES] [-v]\n"
 		"       %s [-u RULES] -r SEQUENCE\n"
 		"  -s  a number that decides about everything (%" PRIu64 ")\n"
 		"  -n  how many operations (%" PRIu64 ")\n"
@@ -2458,7 +2463,8 @@ static int usage(const char *program)
 		"  -u  differences by these rules, as in D7,D9, do not count\n"
 		"  -v  tell how many of each kind were made\n"
 		"  -r  do this sequence, as a report has it\n",
-		program, program, seed, operations, length);
+		program, (int)strlen(program), "", program, seed, operations,
+		length);
 	return 2;
 }
 
@@ -2505,9 +2511,9 @@ static void print_excused(void)
 
 	for (d = shared->excused; d < shared->excused + MAX_EXCUSED; d++) {
 		if (d->count)
-			printf("# %" PRIu64 " differences by rule %s do not count, such as, in sequence %"
-			       PRIu64 ": %s\n", d->count, d->rule, d->sequence,
-			       d->text);
+			printf("# %" PRIu64 " differences by rule %s do not count, such as:\n"
+			       "#   in sequence %" PRIu64 ", %s\n", d->count,
+			       d->rule, d->sequence, d->text);
 	}
 }
 
@@ -2546,15 +2552,16 @@ int main(int argc, char **argv)
 			text = optarg;
 			break;
 		default:
-			return usage(argv[0]);
+			return explain(argv[0]);
 		}
 	}
 	if (optind < argc || !length || length > MAX_LENGTH)
-		return usage(argv[0]);
+		return explain(argv[0]);
 	if (!sud_available())
 		errx(EXIT_FAILURE, "no syscall user dispatch in this kernel");
 	if (!sud_beside(probe_path, "probe", SUD_SUFFIX))
-		errx(EXIT_FAILURE, "no probe%s beside this program", SUD_SUFFIX);
+		errx(EXIT_FAILURE, "no probe%s beside this program",
+		     SUD_SUFFIX);
 	shared = sud_share(sizeof(*shared));
 	/* A sequence grows by a few more than it is told. */
 	s.room = length + 200;

@@ -17,9 +17,6 @@
 
 #include "sud_ptrace.h"
 
-/* A configuration as it was set: all zero if dispatch is off. */
-typedef struct ptrace_sud_config model_config;
-
 /**
  * struct model_kernel - what kernels differ in
  * @top:	the greatest unsigned long
@@ -55,7 +52,8 @@ static inline bool model_user_address(const struct model_kernel *k,
  * @want:	the other
  */
 static inline struct model_answer
-model_set(const struct model_kernel *k, model_config *c, model_config want)
+model_set(const struct model_kernel *k, struct ptrace_sud_config *c,
+	  struct ptrace_sud_config want)
 {
 	uint64_t end = (want.offset + want.len) & k->top;
 	struct model_answer ok = { 0, "A9" };
@@ -94,8 +92,8 @@ model_set(const struct model_kernel *k, model_config *c, model_config want)
  * model_set_traced - the same by a tracer, whose numbers may be too wide
  */
 static inline struct model_answer
-model_set_traced(const struct model_kernel *k, model_config *c,
-		 model_config want)
+model_set_traced(const struct model_kernel *k, struct ptrace_sud_config *c,
+		 struct ptrace_sud_config want)
 {
 	struct model_answer answer;
 
@@ -133,8 +131,8 @@ struct model_call {
  * @byte:	what the selector's address holds, or MODEL_UNREADABLE
  */
 static inline struct model_call
-model_call(const struct model_kernel *k, const model_config *c, uint64_t ip,
-	   int byte)
+model_call(const struct model_kernel *k, const struct ptrace_sud_config *c,
+	   uint64_t ip, int byte)
 {
 	switch (c->mode) {
 	case SUD_OFF:

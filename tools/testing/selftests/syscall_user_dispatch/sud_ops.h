@@ -13,7 +13,7 @@
 enum op_kind {
 	/* prctl(): operation, offset, length, selector, way (0 native) */
 	OP_ARM,
-	/* a foreign call: way, number, byte, what the handler does, extra, salt */
+	/* a foreign call: way, number, byte, the handler's doing, extra, salt */
 	OP_CALL,
 	/* the state of the page of CELL_MOVING */
 	OP_MEMORY,
@@ -196,7 +196,7 @@ static inline uint64_t number_at(uint16_t p)
 /**
  * op_config - the configuration that the first four parameters of some give
  */
-static inline model_config op_config(const uint16_t *p)
+static inline struct ptrace_sud_config op_config(const uint16_t *p)
 {
 	return sud_config(modes[p[0] % N_MODES], number_at(p[1]),
 			  number_at(p[2]), cells[p[3] % N_CELLS].addr);

@@ -150,7 +150,7 @@ static inline bool cells_moving(void)
 }
 
 /**
- * cells_unshare - (re)make the page of the file, so that no other process has it
+ * cells_unshare - (re)make the page of the file, for this process alone
  *
  * Return: true if that worked.
  */
@@ -361,7 +361,7 @@ enum call_id { CALL_CLOSE, CALL_GETPPID, CALL_GETCPU, CALL_OTHER, CALL_EXIT };
 /**
  * struct number - a system call
  * @nr:		its number
- * @call:	what it does if it runs: CALL_OTHER is an error, and nothing else
+ * @call:	what it does if it runs: CALL_OTHER gives an error, and no more
  * @ran:	by which result each way tells that it ran
  */
 struct number {
@@ -543,7 +543,7 @@ static inline const char *numbers_learn(void)
 			number = way_number(way, i);
 			/* Does the kernel have x32, as the last one told? */
 			if (number->call == CALL_EXIT && number->nr & BIT30 &&
-			    number[-1].ran[way - ways] == (sud_uword)-ENOSYS)
+			    number[-1].ran[way - ways] == -(sud_uword)ENOSYS)
 				number->call = CALL_OTHER;
 			if (number->call == CALL_EXIT)
 				continue;
@@ -561,15 +561,15 @@ static inline const char *numbers_learn(void)
 					continue;
 				break;
 			case CALL_CLOSE:
-				if (ret == (sud_uword)-EBADF)
+				if (ret == -(sud_uword)EBADF)
 					continue;
 				break;
 			default:
-				if (ret == (sud_uword)-EBADF)
+				if (ret == -(sud_uword)EBADF)
 					continue;
 				break;
 			}
-			if (ret == (sud_uword)-ENOSYS &&
+			if (ret == -(sud_uword)ENOSYS &&
 			    (number->call == CALL_OTHER || number->nr & BIT30))
 				continue;
 			return way->name;

@@ -612,12 +612,12 @@ static void *run_thread(void *arg)
 			arm();
 		else if (what < 130)
 			swapped();
-		else if (what < 145)
+		else if (what < 160)
 			have_child();
-		else if (what == 145)
+		else if (what < 163)
 			execute_self();
 		else
-			for (i = any(40); i; i--)
+			for (i = any(20); i; i--)
 				call();
 	}
 
@@ -1092,6 +1092,7 @@ static bool report(bool swap)
 			}
 		}
 	}
+	print("threads", WORKERS * THREADS);
 	print("made", sum.made);
 	print("dispatched", sum.dispatched);
 	print("ran", sum.ran);

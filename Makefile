@@ -6,8 +6,8 @@ export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED
 
 .NOTPARALLEL:
-.PHONY: help setup run shell check rules reference bench matrix setup-matrix soak fuzz kernel kernel-image selftests
-.PHONY: htmldocs man tree refresh series base-files clean distclean
+.PHONY: help setup run shell check rules reference bench matrix setup-matrix soak fuzz mutants
+.PHONY: kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
 
 help:
 	@sed -n 's/^#| \{0,1\}//p' Makefile
@@ -22,6 +22,7 @@ help:
 #| make fuzz           random operations, compared with a model of the contract
 #| make bench          what a system call costs: a table and a chart, to results/
 #| make soak           load and faults, on a kernel that watches itself: a table, to results/
+#| make mutants        break the kernel, in one place at a time, and see the selftests tell
 #|
 #| make kernel         build the kernel of CONFIG into build/CONFIG/
 #| make kernel-image   the same, then print the image's path
@@ -46,6 +47,8 @@ help:
 #| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
 #|                     run, shell: QEMU's -cpu, further options, kernel command line,
 #|                     memory, CPUs, tcg or kvm (bench: ACCEL=kvm gives nanoseconds)
+#| MUTANT='name ...'   mutants: only these of harness/mutations/
+#| FUZZ=1              mutants: see what the fuzzer finds, too
 #| BASE=5.10.262-1     which kernel source: a name in base/
 #| KERNEL_SRC=path     a 5.10.y tree or tarball of your own (BASE=try: of an unknown base)
 #| SOAK_SECONDS=60 SOAK_SEED=1
@@ -91,6 +94,9 @@ soak: setup
 
 fuzz: setup
 	@harness/fuzz $(if $(OPERATIONS),--operations $(OPERATIONS)) $(if $(SEED),--seed $(SEED))
+
+mutants: setup
+	@harness/mutants $(if $(FUZZ),--fuzz) $(MUTANT)
 
 kernel: setup
 	@harness/kernel $(CONFIG)

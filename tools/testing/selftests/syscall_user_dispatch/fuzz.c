@@ -16,6 +16,7 @@
 #include <err.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
@@ -24,6 +25,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "sud_asleep.h"
 #include "sud_beside.h"
 #include "sud_model.h"
 #include "sud_ops.h"
@@ -822,7 +824,13 @@ static bool compare_siginfo(const siginfo_t *info, uint64_t nr, uint64_t ip,
 {
 	static const char where[] = "siginfo";
 	const char *rule = model_signal_rule(nr, "D1");
+	const char *rest = (const char *)(&info->si_arch + 1);
 
+	/* Nothing of the kernel's leaks in the rest. */
+	for (; rest < (const char *)(info + 1); rest++) {
+		if (!same(rule, where, "what follows", 0, *rest))
+			return false;
+	}
 	return same(rule, where, "si_signo", SIGSYS, info->si_signo) &&
 	       same(rule, where, "si_errno", 0, info->si_errno) &&
 	       same(rule, where, "si_code", SYS_USER_DISPATCH,
@@ -932,6 +940,24 @@ static bool compare(struct call *c)
 
 /* ---- Children ---- */
 
+/* Whoever begins is off: a foreign call runs, whatever the bytes say. */
+static void begin_off(void)
+{
+	struct call c = { .way = &ways[WAY_OWN], .byte = -1, .rule = "L1" };
+	enum cell_id id;
+
+	c.number = way_number(c.way, 1);
+	c.end_rule = c.rule;
+	foresee_run(&c);
+	for (id = 0; id < N_CELLS; id++) {
+		if (cells[id].write)
+			*cells[id].write = SUD_BLOCK;
+	}
+	perform(&c);
+	cells_restore();
+	compare(&c);
+}
+
 /* Of the calling thread, which is the only one here. */
 static void become_child(void)
 {
@@ -945,6 +971,7 @@ static void become_child(void)
 	parent = getppid();
 	if (!cells_unshare())
 		trouble("memfd");
+	begin_off();
 }
 
 static pid_t start_child(void)
@@ -1201,6 +1228,9 @@ static bool all_exempt(void)
 	return true;
 }
 
+/* The operation was none. */
+static bool idle;
+
 static bool set_memory(enum memory_state state)
 {
 	struct cell *cell = &cells[CELL_MOVING];
@@ -1271,6 +1301,7 @@ static void op_memory(const uint16_t *p)
 	if (native_safe(&config)) {
 		/* But for the thread that waits for this one. */
 		*cell = now;
+		idle = true;
 		return;
 	}
 	want = foresee_locked_in(&config, &probe);
@@ -1355,6 +1386,9 @@ static void op_exec(const uint16_t *p)
 	pthread_t thread;
 	pid_t pid;
 
+	/* Nothing is exempt, and the byte will be gone. */
+	if (p[0] & 8)
+		config = sud_config(SUD_EXCL, 0, 0, cells[CELL_PLAIN].addr);
 	if (armed && kernel.forbidden && config.mode != SUD_OFF)
 		want = EXIT_FORBIDDEN << 8;
 	shared->rule = "L2";
@@ -2008,20 +2042,36 @@ static unsigned int nested_end(const struct sequence *s, unsigned int at,
 	return at;
 }
 
+/**
+ * struct nested - operations that another thread or process does
+ * @s:		of which sequence
+ * @from:	and so on: which
+ * @actor:	the thread
+ * @waiter:	the one that waits for it
+ * @done:	it need not wait any more
+ */
 struct nested {
 	const struct sequence *s;
 	unsigned int from, to, depth;
 	struct actor actor;
+	pid_t waiter;
+	uint32_t done;
 };
 
 static void *nested_thread(void *arg)
 {
 	struct nested *n = arg;
 
+	/* The byte may be the selector of both: no call but that one now. */
+	if (!sud_wait_asleep(n->waiter, SYS_futex))
+		trouble("the thread that waits does not sleep");
 	me = &n->actor;
+	begin_off();
 	run_range(n->s, n->from, n->to, n->depth);
 	end_tracee(me);
 	me = n->actor.outer;
+	__atomic_store_n(&n->done, 1, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &n->done, FUTEX_WAKE, 1, NULL, NULL, 0);
 	return NULL;
 }
 
@@ -2031,9 +2081,12 @@ static void run_in_thread(struct nested *n)
 
 	n->actor.outer = me;
 	n->actor.blocked = me->blocked;
+	n->waiter = syscall(SYS_gettid);
 	errno = pthread_create(&thread, NULL, nested_thread, n);
 	if (errno)
 		trouble("pthread_create");
+	while (!__atomic_load_n(&n->done, __ATOMIC_SEQ_CST))
+		syscall(SYS_futex, &n->done, FUTEX_WAIT, 0, NULL, NULL, 0);
 	pthread_join(thread, NULL);
 }
 
@@ -2082,8 +2135,10 @@ static void run_range(const struct sequence *s, unsigned int from,
 		if (op->kind == OP_END)
 			continue;
 		if (op->kind != OP_FORK && op->kind != OP_THREAD) {
+			idle = false;
 			op_do[op->kind](op->p);
-			count(op->kind);
+			if (!idle)
+				count(op->kind);
 			continue;
 		}
 		if (depth == MAX_DEPTH)
@@ -2168,7 +2223,7 @@ static uint64_t operations = 1000000;
 static unsigned int length = 100;
 
 /* One in so many has the machine for itself. */
-#define ALONE	32
+#define ALONE	16
 
 static void make(struct sequence *s, uint64_t number)
 {

@@ -488,8 +488,13 @@ static inline void random_nested(struct sequence *s, struct random *r)
 
 static inline void random_sysctl(struct sequence *s, struct random *r)
 {
+	uint16_t *p;
+
 	sequence_add(s, OP_SYSCTL)[0] = 0;
-	random_arm(s, r);
+	/* Which of two errors is told? */
+	p = sequence_add(s, OP_ARM);
+	random_config(r, p);
+	p[3] = CELL_HALF + random_below(r, 3);
 	random_arm(s, r);
 	if (random_chance(r, 30))
 		random_traced(s, r);
@@ -530,7 +535,7 @@ static inline void sequence_make(struct sequence *s, uint64_t seed,
 		else if (dice < 9800)
 			sequence_add(s, OP_VFORK)[0] = random_below(&r, 2);
 		else if (dice < 9810)
-			sequence_add(s, OP_EXEC)[0] = random_below(&r, 8);
+			sequence_add(s, OP_EXEC)[0] = random_below(&r, 16);
 		else if (dice < 9840)
 			random_among(s, &r, OP_RACE);
 		else if (dice < 9870)

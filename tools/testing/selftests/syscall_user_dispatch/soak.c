@@ -741,8 +741,7 @@ static pid_t wait_tracee(int *stop)
 /* Let it have the signal that it stopped for; no other stop has one for it. */
 static int signal_of(int stop)
 {
-	return stop == SIGTRAP || stop == SIGSTOP || (stop & ~0x7f) ?
-	       0 : stop;
+	return stop == SIGTRAP || stop == SIGSTOP || stop > 0x7f ? 0 : stop;
 }
 
 /* Did that do? A tracee that was killed is no trouble. */

@@ -6,7 +6,7 @@ export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED
 
 .NOTPARALLEL:
-.PHONY: help setup run shell check rules reference bench matrix setup-matrix soak fuzz mutants
+.PHONY: help setup run shell check lint rules reference bench matrix setup-matrix soak fuzz mutants
 .PHONY: kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
 
 help:
@@ -15,6 +15,7 @@ help:
 #| make run            boot the patched kernel and watch a program's calls come back to it
 #| make shell          a shell in the guest, the selftests on board
 #| make check          the full proof
+#| make lint           what sparse, coccinelle, checkpatch and others have to say
 #| make rules          every rule of the feature: its tests, and how they ended in the last check
 #| make reference      the selftests on Debian's own kernels, compared with ours
 #| make matrix         the selftests on every kernel and boot of harness/matrix.tsv
@@ -70,6 +71,10 @@ shell: setup
 
 check: setup
 	@harness/check
+
+lint:
+	@harness/setup --lint
+	@harness/lint
 
 rules:
 	@harness/rules.py "$${BUILD:-build}/check"

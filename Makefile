@@ -6,6 +6,7 @@ export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED
 
 .NOTPARALLEL:
+.PHONY: coverage
 .PHONY: help setup run shell check lint rules reference bench matrix setup-matrix soak fuzz mutants
 .PHONY: kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
 
@@ -24,6 +25,7 @@ help:
 #| make bench          what a system call costs: a table and a chart, to results/
 #| make soak           load and faults, on a kernel that watches itself: a table, to results/
 #| make mutants        break the kernel, in one place at a time, and see the selftests tell
+#| make coverage       which lines and branches of the series the selftests reach
 #|
 #| make kernel         build the kernel of CONFIG into build/CONFIG/
 #| make kernel-image   the same, then print the image's path
@@ -102,6 +104,9 @@ fuzz: setup
 
 mutants: setup
 	@harness/mutants $(if $(FUZZ),--fuzz) $(MUTANT)
+
+coverage: setup
+	@harness/coverage
 
 kernel: setup
 	@harness/kernel $(CONFIG)

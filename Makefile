@@ -6,7 +6,7 @@ export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED
 
 .NOTPARALLEL:
-.PHONY: coverage bisectable
+.PHONY: coverage bisectable neighbours
 .PHONY: help setup run shell check lint rules reference bench matrix setup-matrix soak fuzz mutants
 .PHONY: kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
 
@@ -27,6 +27,7 @@ help:
 #| make mutants        break the kernel, in one place at a time, and see the selftests tell
 #| make coverage       which lines and branches of the series the selftests reach
 #| make bisectable     every prefix of the series: does it build, boot, and keep the rules?
+#| make neighbours     the kernel's own selftests, without and with the series
 #|
 #| make kernel         build the kernel of CONFIG into build/CONFIG/
 #| make kernel-image   the same, then print the image's path
@@ -111,6 +112,9 @@ coverage: setup
 
 bisectable: setup
 	@harness/bisectable
+
+neighbours: setup
+	@harness/neighbours
 
 kernel: setup
 	@harness/kernel $(CONFIG)

@@ -482,6 +482,31 @@ static void await(pid_t child, enum count what)
 
 static const char self_exe[] = "/proc/self/exe";
 
+static void mask_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGSYS);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(how, &set, NULL);
+}
+
+/* What is pending would find no handler yet. Kills the other threads. */
+static void execute_self(void)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "-w%d", (int)(worker - shared->worker));
+	mask_signals(SIG_BLOCK);
+	worker->ready = false;
+	execl(self_exe, "soak", name, NULL);
+	worker->ready = true;
+	mask_signals(SIG_UNBLOCK);
+	complain("exec: %s", strerror(errno));
+}
+
+/* Or become one's own successor. */
 static void have_child(void)
 {
 	char stack[16384] __attribute__((aligned(16)));
@@ -491,7 +516,7 @@ static void have_child(void)
 
 	*self->selector = SUD_BLOCK;
 	switch (__atomic_fetch_add(&shared->children, 1, __ATOMIC_RELAXED) %
-		5) {
+		6) {
 	case 0:
 		pid = fork();
 		if (pid == 0)
@@ -528,31 +553,10 @@ static void have_child(void)
 		}
 		await(pid, EXECED_CHILD);
 		break;
+	case 5:
+		execute_self();
+		break;
 	}
-}
-
-static void mask_signals(int how)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGSYS);
-	sigaddset(&set, SIGUSR1);
-	pthread_sigmask(how, &set, NULL);
-}
-
-/* What is pending would find no handler yet. Kills the other threads. */
-static void execute_self(void)
-{
-	char name[16];
-
-	snprintf(name, sizeof(name), "-w%d", (int)(worker - shared->worker));
-	mask_signals(SIG_BLOCK);
-	worker->ready = false;
-	execl(self_exe, "soak", name, NULL);
-	worker->ready = true;
-	mask_signals(SIG_UNBLOCK);
-	complain("exec: %s", strerror(errno));
 }
 
 /* ---- Workers ---- */
@@ -614,8 +618,6 @@ static void *run_thread(void *arg)
 			swapped();
 		else if (what < 160)
 			have_child();
-		else if (what < 163)
-			execute_self();
 		else
 			for (i = any(20); i; i--)
 				call();

@@ -139,7 +139,7 @@ sud_handler(int sig __attribute__((unused)), siginfo_t *info, void *context)
 		hook(info, context);
 }
 
-/**
+/*
  * sud_hook_rerun - hook: run the dispatched call natively
  *
  * Sets the selector to ALLOW and steps back over the instruction. The
@@ -152,7 +152,7 @@ static inline void sud_hook_rerun(siginfo_t *info __attribute__((unused)),
 	SUD_REG_IP(uc) -= SUD_INSN_LEN;
 }
 
-/**
+/*
  * sud_hook_last - hook: no dispatch will be survived after this one
  *
  * Where the return from the handler is dispatched it is what kills, and else
@@ -253,7 +253,7 @@ static inline unsigned long sud_foreign_ip(void)
 	return SUD_FOREIGN + (sud_template_ip - sud_template);
 }
 
-/**
+/*
  * sud_foreign_call - make a system call from the foreign page
  * @nr:		its number
  * @a1:		first argument, and so on
@@ -268,7 +268,7 @@ static inline sud_word sud_foreign_call(sud_word nr, sud_word a1, sud_word a2,
 	return ((sud_call_fn *)SUD_FOREIGN)(nr, a1, a2, a3, a4, a5, a6);
 }
 
-/**
+/*
  * sud_prctl - the raw prctl(PR_SET_SYSCALL_USER_DISPATCH, ...)
  * @op:		and so on: the arguments as the kernel sees them
  *
@@ -286,7 +286,7 @@ static inline long sud_prctl(sud_uword op, sud_uword offset, sud_uword length,
 	return ret == -1 ? -errno : ret;
 }
 
-/**
+/*
  * sud_arm - sud_prctl() with a pointer for the selector
  *
  * Return: 0, or the negative error number.
@@ -297,7 +297,7 @@ static inline long sud_arm(sud_uword op, sud_uword offset, sud_uword length,
 	return sud_prctl(op, offset, length, (unsigned long)selector);
 }
 
-/**
+/*
  * sud_arm_native - arm with all native code exempt
  *
  * Return: 0, or the negative error number.

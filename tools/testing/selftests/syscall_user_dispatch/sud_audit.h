@@ -28,7 +28,7 @@
 /* Seconds until a record that does not come is given up. */
 #define SUD_AUDIT_TIMEOUT	10
 
-/**
+/*
  * struct sud_audit - a connection to the audit subsystem
  * @control:	socket for requests
  * @records:	socket on which the records arrive
@@ -122,7 +122,7 @@ static inline int sud_audit_set(int fd, const struct audit_status *status)
 	return sud_audit_request(fd, AUDIT_SET, status, sizeof(*status), NULL);
 }
 
-/**
+/*
  * sud_audit_enable - let system calls be audited, or not
  *
  * A process that is born while they are not, and never were, never is audited.
@@ -139,7 +139,7 @@ static inline int sud_audit_enable(struct sud_audit *a, bool on)
 	return sud_audit_set(a->control, &status);
 }
 
-/**
+/*
  * sud_audit_close - put everything back
  */
 static inline void sud_audit_close(struct sud_audit *a)
@@ -157,7 +157,7 @@ static inline void sud_audit_close(struct sud_audit *a)
 	close(a->records);
 }
 
-/**
+/*
  * sud_audit_open - become the receiver of all records, and enable auditing
  *
  * Return: NULL, or why this cannot be.
@@ -202,7 +202,7 @@ static inline const char *sud_audit_open(struct sud_audit *a)
 	return NULL;
 }
 
-/**
+/*
  * sud_audit_rule - have all system calls of a process recorded
  *
  * Return: 0, or the negative error number.
@@ -225,7 +225,7 @@ static inline int sud_audit_rule(struct sud_audit *a, pid_t pid)
 	return err;
 }
 
-/**
+/*
  * sud_audit_read - read all that was recorded until now
  * @fn:		called for each record
  *
@@ -255,7 +255,7 @@ static inline int sud_audit_read(struct sud_audit *a,
 	return err;
 }
 
-/**
+/*
  * sud_audit_field - a number in the text of a record
  * @name:	what stands before it: " pid=" for example
  *

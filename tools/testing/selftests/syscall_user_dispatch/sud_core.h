@@ -32,7 +32,7 @@ static inline int sud_core_set_pattern(const char *pattern)
 	return ret;
 }
 
-/**
+/*
  * sud_core_begin - from now on cores go into the current directory, a new one
  *
  * A kernel without sysctl has the pattern "core" for good, which will do.
@@ -66,7 +66,7 @@ static inline int sud_core_begin(struct sud_core *c)
 	return 0;
 }
 
-/**
+/*
  * sud_core_find - the core file that a child left
  *
  * Return: its name, or NULL if there is none.
@@ -91,7 +91,7 @@ static inline const char *sud_core_find(struct sud_core *c)
 	return found;
 }
 
-/**
+/*
  * sud_core_end - put everything back
  */
 static inline void sud_core_end(struct sud_core *c)

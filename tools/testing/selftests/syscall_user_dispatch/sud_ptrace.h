@@ -33,7 +33,7 @@ struct ptrace_sud_config {
 /* With PTRACE_O_TRACESYSGOOD. */
 #define SUD_STOP_SYSCALL	(SIGTRAP | 0x80)
 
-/**
+/*
  * sud_ptrace - the raw ptrace(), but for the PEEK requests
  * @request:	and so on: the arguments as the kernel sees them
  *
@@ -58,7 +58,7 @@ static inline uint64_t sud_config_top(void)
 	return sud_kernel_is_64bit() ? UINT64_MAX : UINT32_MAX;
 }
 
-/**
+/*
  * sud_config - a configuration, in the order of prctl()'s arguments
  */
 static inline struct ptrace_sud_config
@@ -74,7 +74,7 @@ sud_config(uint64_t mode, uint64_t offset, uint64_t len, uint64_t selector)
 	return c;
 }
 
-/**
+/*
  * sud_config_native - all native code of the tracee is exempt, of any ABI
  */
 static inline struct ptrace_sud_config sud_config_native(uint64_t selector)
@@ -83,7 +83,7 @@ static inline struct ptrace_sud_config sud_config_native(uint64_t selector)
 			  selector);
 }
 
-/**
+/*
  * sud_config_foreign - the same by PR_SYS_DISPATCH_INCLUSIVE_ON
  */
 static inline struct ptrace_sud_config sud_config_foreign(uint64_t selector)
@@ -99,7 +99,7 @@ static inline struct ptrace_sud_config sud_config_off(void)
 	return sud_config(SUD_OFF, 0, 0, 0);
 }
 
-/**
+/*
  * sud_get - get the configuration of a tracee
  *
  * Return: 0, or the negative error number. Without the request: -EIO.
@@ -111,7 +111,7 @@ static inline long sud_get(pid_t pid, struct ptrace_sud_config *config)
 			  sizeof(*config), (unsigned long)config);
 }
 
-/**
+/*
  * sud_set - set the configuration of a tracee
  *
  * Return: 0, or the negative error number. Without the request: -EIO.
@@ -137,7 +137,7 @@ static inline long sud_set(pid_t pid, struct ptrace_sud_config config)
 	}								\
 } while (0)
 
-/**
+/*
  * sud_ptrace_siginfo - the signal of a signal-delivery stop
  *
  * Return: 0, or the negative error number.
@@ -147,7 +147,7 @@ static inline long sud_ptrace_siginfo(pid_t pid, siginfo_t *info)
 	return sud_ptrace(PTRACE_GETSIGINFO, pid, 0, (unsigned long)info);
 }
 
-/**
+/*
  * sud_wait_stop - wait until a tracee stops
  *
  * Return: the signal, with the event above it: one of SUD_STOP_*, or a plain
@@ -164,7 +164,7 @@ static inline int sud_wait_stop(pid_t pid)
 	return WIFSTOPPED(status) ? status >> 8 : -1;
 }
 
-/**
+/*
  * sud_resume - let a tracee go on to its next stop
  * @request:	PTRACE_CONT or one of its kind
  * @sig:	the signal that it gets, or 0
@@ -178,7 +178,7 @@ static inline int sud_resume(long request, pid_t pid, int sig)
 	return sud_wait_stop(pid);
 }
 
-/**
+/*
  * sud_run_to_end - let a stopped tracee run until it ends
  *
  * It is given the SIGSYS that it stops for, and no other signal.
@@ -200,7 +200,7 @@ static inline int sud_run_to_end(pid_t pid)
 	return -1;
 }
 
-/**
+/*
  * sud_put_down - end a child, and have nothing left of it
  */
 static inline void sud_put_down(pid_t pid)

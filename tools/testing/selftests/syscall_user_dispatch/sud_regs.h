@@ -364,7 +364,7 @@ __asm__(".pushsection .text\n"
 #define SUD_X_XMM	160
 #define SUD_X_HEADER	512
 
-/**
+/*
  * sud_regs_component - where xsave puts a component beyond the legacy area
  *
  * Of the vector registers 32-bit code can reach the first eight; the size is
@@ -474,7 +474,7 @@ static inline unsigned long sud_regs_call_ip(void)
 	return SUD_REGS_CODE + (sud_regs_insn_ip - sud_regs_insn_template);
 }
 
-/**
+/*
  * sud_regs_differ - compare an xsave image with what was loaded
  *
  * The last-instruction pointers of the x87 are left out: processors differ.

@@ -56,7 +56,7 @@ struct sud_seen {
 	long long ret;
 };
 
-/**
+/*
  * struct sud_script - what a watcher has to see, in order
  */
 struct sud_script {

@@ -22,7 +22,7 @@
 #define SUD_BPF_RETURN(action)						\
 	BPF_STMT(BPF_RET | BPF_K, action)
 
-/**
+/*
  * sud_seccomp - install a filter for the calling thread
  *
  * Return: 0 (a listener's file descriptor, if one was asked for), or the
@@ -40,7 +40,7 @@ static inline int sud_seccomp(struct sock_filter *code, unsigned int n,
 	return ret < 0 ? -errno : ret;
 }
 
-/**
+/*
  * sud_seccomp_nr - install a filter that takes an action on one number
  *
  * Return: as sud_seccomp().

@@ -10,7 +10,7 @@
 
 #include "sud_script.h"
 
-/**
+/*
  * struct sud_trace - a trace instance of the test's own
  * @n:		how much was seen, by sud_trace_read()
  * @seen:	entries and exits in the order in which they came
@@ -39,7 +39,7 @@ static inline int sud_trace_put(struct sud_trace *t, const char *file,
 	return n == (ssize_t)strlen(text) ? 0 : -EIO;
 }
 
-/**
+/*
  * sud_trace_close - put everything back
  */
 static inline void sud_trace_close(struct sud_trace *t)
@@ -54,7 +54,7 @@ static inline void sud_trace_close(struct sud_trace *t)
 	}
 }
 
-/**
+/*
  * sud_trace_open - make the instance; nothing is traced yet
  *
  * Return: 0, or the negative error number.
@@ -94,7 +94,7 @@ static inline int sud_trace_open(struct sud_trace *t)
 	return err;
 }
 
-/**
+/*
  * sud_trace_start - trace that thread from now on
  *
  * By a filter and not by set_event_pid, and without the recording of names:
@@ -131,7 +131,7 @@ static inline bool sud_trace_line(const char *line, struct sud_seen *seen)
 	return true;
 }
 
-/**
+/*
  * sud_trace_read - stop tracing, and read what was seen
  *
  * Return: 0, or the negative error number.

@@ -14,7 +14,7 @@
 
 #include "sud.h"
 
-/**
+/*
  * struct sud_uffd - a page that is missing, and what to do when it is read
  * @page:	the page; its first byte serves as the selector
  * @meanwhile:	called by the helper thread while the reader sleeps
@@ -31,7 +31,7 @@ struct sud_uffd {
 	pthread_t thread;
 };
 
-/**
+/*
  * sud_uffd_open - map the page and watch it
  *
  * Return: 0, or the negative error number.
@@ -88,7 +88,7 @@ static void __attribute__((unused)) *sud_uffd_thread(void *arg)
 	return NULL;
 }
 
-/**
+/*
  * sud_uffd_start - start the helper thread, for one round
  *
  * The page is missing (again) afterwards.
@@ -102,7 +102,7 @@ static inline int sud_uffd_start(struct sud_uffd *u)
 	return -pthread_create(&u->thread, NULL, sud_uffd_thread, u);
 }
 
-/**
+/*
  * sud_uffd_join - wait for the helper thread
  *
  * Return: NULL, or what went wrong in it.

@@ -56,7 +56,7 @@ static inline size_t sud_mapping(const char *name, unsigned long *start)
 	return len;
 }
 
-/**
+/*
  * sud_vdso_find - fill in the structure
  *
  * Return: true if there is a vDSO, with symbols.
@@ -94,7 +94,7 @@ static inline bool sud_vdso_find(struct sud_vdso *vdso)
 	return true;
 }
 
-/**
+/*
  * sud_vdso_name - the name of the symbol with a given index
  * @value: is set to its address
  */
@@ -108,7 +108,7 @@ static inline const char *sud_vdso_name(const struct sud_vdso *vdso,
 	return (char *)vdso->base + vdso->names + sym[index].st_name;
 }
 
-/**
+/*
  * sud_vdso_sym - the address of a symbol, or 0
  */
 static inline unsigned long sud_vdso_sym(const struct sud_vdso *vdso,
@@ -124,7 +124,7 @@ static inline unsigned long sud_vdso_sym(const struct sud_vdso *vdso,
 	return 0;
 }
 
-/**
+/*
  * sud_in_vdso - is this an address in it?
  */
 static inline bool sud_in_vdso(const struct sud_vdso *vdso, const void *addr)
@@ -210,7 +210,7 @@ static inline bool sud_landing(struct sud_landing *landing)
 #define SUD_VSYSCALL_TIME		0xffffffffff600400ULL
 #define SUD_VSYSCALL_GETCPU		0xffffffffff600800ULL
 
-/**
+/*
  * sud_vsyscall - call an address in the vsyscall page
  *
  * It has more bits than a pointer of x32. The red zone is left alone.
@@ -233,7 +233,7 @@ static inline sud_word sud_vsyscall(sud_uword where, void *a1, void *a2)
 #define SUD_VDSO_CLOCK_GETTIME		"__vdso_clock_gettime64"
 #define SUD_VDSO_CLOCK_GETTIME_NR	SYS_clock_gettime64
 
-/**
+/*
  * sud_kernel_vsyscall - a system call without arguments by way of the vDSO
  * @func:	the address of __kernel_vsyscall
  */
@@ -281,7 +281,7 @@ struct sud_ksigaction {
 	unsigned long mask[SUD_SIGSET_SIZE / sizeof(long)];
 };
 
-/**
+/*
  * sud_sigaction - the raw rt_sigaction()
  *
  * Return: 0, or -1 with errno set.

@@ -38,8 +38,12 @@
 /* The most complaints that are printed. */
 #define COMPLAINTS	20
 
-/* Where the shared memory is, for who executes this program again. */
+/*
+ * Where the shared memory is, for who executes this program again; and it is
+ * at one address, as its selector is told to tracers.
+ */
 #define SHARED_FD	100
+#define SHARED_AT	0x10000000UL
 
 /* ---- What is counted, and where ---- */
 
@@ -703,6 +707,8 @@ static void run_worker(struct worker *w)
 	if (child(NULL))
 		complain("a worker was not off");
 
+	/* Before there is a thread that could execute itself. */
+	w->ready = true;
 	for (i = 1; i <= THREADS; i++) {
 		errno = i == THREADS ?
 			pthread_create(&thread[i], NULL, run_flooder,
@@ -714,7 +720,6 @@ static void run_worker(struct worker *w)
 			thread[i] = 0;
 		}
 	}
-	w->ready = true;
 	run_thread(&w->thread[0]);
 	for (i = 1; i <= THREADS; i++) {
 		if (thread[i])
@@ -818,6 +823,9 @@ static void look_at_call(pid_t tid, bool *entered)
 			 (long long)info.entry.nr);
 }
 
+/* Without the latter, exec sends a SIGTRAP that may outlive the tracing. */
+#define TRACE_OPTIONS	(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)
+
 static void trace(struct worker *w, const struct actor *thread)
 {
 	bool seize = any(2), entered = false;
@@ -829,7 +837,7 @@ static void trace(struct worker *w, const struct actor *thread)
 	if (!tid || !w->ready)
 		return;
 	if (sud_ptrace(seize ? PTRACE_SEIZE : PTRACE_ATTACH, tid, 0,
-		       seize ? PTRACE_O_TRACESYSGOOD : 0))
+		       seize ? TRACE_OPTIONS : 0))
 		return;
 	if (seize)
 		sud_ptrace(PTRACE_INTERRUPT, tid, 0, 0);
@@ -842,7 +850,7 @@ static void trace(struct worker *w, const struct actor *thread)
 		sud_ptrace(PTRACE_CONT, tid, 0, signal_of(stop));
 	}
 	count(TRACED);
-	sud_ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_TRACESYSGOOD);
+	sud_ptrace(PTRACE_SETOPTIONS, tid, 0, TRACE_OPTIONS);
 	look_at(tid, w, thread);
 	while (stops-- && !shared->stop) {
 		sud_ptrace(PTRACE_SYSCALL, tid, 0, signal_of(stop));
@@ -1138,9 +1146,10 @@ static bool map_shared(bool create)
 			return false;
 		close(memory);
 	}
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED, fd, 0);
-	return shared != MAP_FAILED;
+	shared = mmap((void *)SHARED_AT, sizeof(*shared),
+		      PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+	return shared == (void *)SHARED_AT;
 }
 
 static int explain(const char *name)

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+/* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The numbers that programs were compiled with, for Linux 5.11 and later. They
  * stand here once more so that no edit of the headers can change one unseen.

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "sud_ptrace.h"
 #include "sud_world.h"
 
 enum op_kind {

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The calls of fuzz.c: the handler, the state of the signals, the sibling thread
+ * that has a hand in it, and the comparison of a call with what was foreseen.
+ */
+#ifndef SUD_PERFORM_H
+#define SUD_PERFORM_H
+
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <setjmp.h>
+
+#include "sud_differ.h"
+#include "sud_foresee.h"
+
+/* ---- The handler ---- */
+
+#define MAX_RECORDS	4
+
+struct record {
+	siginfo_t info;
+	/* without its tail */
+	ucontext_t uc;
+	/* where on the stack it was */
+	uintptr_t frame;
+};
+
+static struct record records[MAX_RECORDS];
+static volatile unsigned int n_records;
+/* The call that is being made. */
+static struct call *volatile plan;
+static sigjmp_buf escape;
+static volatile long rearm_result;
+
+/* Signals that are no dispatches: how many, and before how many of these. */
+static volatile unsigned int n_others, others_after;
+static volatile int other_code;
+
+/* No native call is sure to run; so many dispatches are survived. */
+static volatile unsigned int locked_in;
+
+static void act(struct call *c, ucontext_t *uc)
+{
+	struct ptrace_sud_config *want = &c->rearm;
+
+	switch (c->action) {
+	case HANDLER_RESULT:
+		SUD_REG_RET(uc) = c->result;
+		break;
+	case HANDLER_RERUN:
+		if (c->cell)
+			*c->cell->write = SUD_ALLOW;
+		SUD_REG_IP(uc) -= SUD_INSN_LEN;
+		break;
+	case HANDLER_JUMP:
+		siglongjmp(escape, 1);
+	case HANDLER_NEST:
+		if (c->cell)
+			*c->cell->write = SUD_BLOCK;
+		sud_foreign_call(SUD_NR_CLOSE, -1, 0, 0, 0, 0, 0);
+		if (c->cell)
+			*c->cell->write = SUD_ALLOW;
+		break;
+	case HANDLER_REARM:
+	case HANDLER_OFF:
+		rearm_result = sud_prctl(want->mode, want->offset, want->len,
+					 want->selector);
+		break;
+	default:
+		break;
+	}
+}
+
+static void handler(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	struct call *c = plan;
+	struct record *r;
+	unsigned int n;
+
+	if (sig != SIGSYS || info->si_code != SYS_USER_DISPATCH) {
+		other_code = info->si_code;
+		others_after = n_records;
+		n_others++;
+		return;
+	}
+	if (!c) {
+		differs(shared->rule, "a native call was dispatched", "number",
+			0, info->si_syscall);
+		end_here();
+	}
+	if (c->unblock)
+		*c->unblock = SUD_ALLOW;
+	n = n_records++;
+	if (n < MAX_RECORDS) {
+		r = &records[n];
+		r->info = *info;
+		memcpy(&r->uc, uc, offsetof(ucontext_t, uc_mcontext) +
+		       sizeof(uc->uc_mcontext.gregs));
+		r->frame = (uintptr_t)context;
+	}
+	if (locked_in && n_records >= locked_in)
+		end_here();
+	/* It goes on and on. */
+	if (n > c->n)
+		siglongjmp(escape, 1);
+	if (!n)
+		act(c, uc);
+}
+
+static void set_action(int sig, enum model_disposition disposition, int flags)
+{
+	struct sigaction sa = {
+		.sa_sigaction = handler,
+		.sa_flags = SA_SIGINFO,
+	};
+
+	if (disposition != MODEL_HANDLER) {
+		sa.sa_flags = 0;
+		sa.sa_handler = disposition == MODEL_IGNORE ? SIG_IGN : SIG_DFL;
+	}
+	if (flags & FLAG_NODEFER)
+		sa.sa_flags |= SA_NODEFER;
+	if (flags & FLAG_RESETHAND)
+		sa.sa_flags |= SA_RESETHAND;
+	if (flags & FLAG_RESTART)
+		sa.sa_flags |= SA_RESTART;
+	if (flags & FLAG_ONSTACK)
+		sa.sa_flags |= SA_ONSTACK;
+	if (sigaction(sig, &sa, NULL))
+		trouble("sigaction");
+}
+
+static void set_blocked(bool blocked)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGSYS);
+	if (pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL))
+		trouble("pthread_sigmask");
+}
+
+static void set_sigsys(struct model_sigsys s)
+{
+	int flags = (s.nodefer ? FLAG_NODEFER : 0) |
+		    (s.resethand ? FLAG_RESETHAND : 0) |
+		    (s.restart ? FLAG_RESTART : 0) |
+		    (s.onstack ? FLAG_ONSTACK : 0);
+
+	set_action(SIGSYS, s.disposition, flags);
+	set_blocked(s.blocked);
+	me->blocked = s.blocked;
+	action = s;
+}
+
+static struct model_sigsys sigsys_of(int disposition, int flags, bool blocked)
+{
+	struct model_sigsys s = {
+		.disposition = disposition,
+		.nodefer = flags & FLAG_NODEFER,
+		.resethand = flags & FLAG_RESETHAND,
+		.restart = flags & FLAG_RESTART,
+		.onstack = flags & FLAG_ONSTACK,
+		.blocked = blocked,
+	};
+
+	return s;
+}
+
+#define ALTSTACK	0x60000UL
+#define ALTSTACK_SIZE	0x10000UL
+
+static bool map_altstack(void)
+{
+	stack_t stack = {
+		.ss_sp = (void *)ALTSTACK,
+		.ss_size = ALTSTACK_SIZE,
+	};
+
+	return mmap(stack.ss_sp, stack.ss_size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+	       stack.ss_sp && !sigaltstack(&stack, NULL);
+}
+
+/* ---- A sibling thread that does what it is told ---- */
+
+/* Not more than that, in a flood. */
+#define MAX_SIGNALS 64
+
+enum sibling_task { SIBLING_WRITE, SIBLING_FLIP, SIBLING_SIGNAL };
+
+static struct {
+	pid_t pid;
+	sem_t go;
+	sem_t done;
+	enum sibling_task task;
+	volatile uint8_t *write;
+	uint8_t byte;
+	int sig;
+	pid_t tid;
+	/* signals that were sent */
+	volatile unsigned int sent;
+	volatile bool ready;
+	volatile bool written;
+	volatile bool stop;
+} sibling;
+
+static void *sibling_thread(void *arg)
+{
+	for (;;) {
+		while (sem_wait(&sibling.go))
+			;
+		if (sibling.task == SIBLING_WRITE) {
+			sem_post(&sibling.done);
+			while (!sibling.ready)
+				sched_yield();
+			*sibling.write = sibling.byte;
+			sibling.written = true;
+			continue;
+		}
+		sem_post(&sibling.done);
+		while (!sibling.stop) {
+			if (sibling.task == SIBLING_FLIP) {
+				*sibling.write ^= SUD_ALLOW ^ SUD_BLOCK;
+			} else if (sibling.sent < MAX_SIGNALS) {
+				syscall(SYS_tgkill, sibling.pid, sibling.tid,
+					sibling.sig);
+				sibling.sent++;
+			}
+			sched_yield();
+		}
+		sem_post(&sibling.done);
+	}
+	return NULL;
+}
+
+static void wait_sibling(void)
+{
+	while (sem_wait(&sibling.done))
+		;
+}
+
+static void start_sibling(enum sibling_task task)
+{
+	pthread_t thread;
+	sigset_t all, old;
+
+	if (sibling.pid != getpid()) {
+		sibling.pid = getpid();
+		sem_init(&sibling.go, 0, 0);
+		sem_init(&sibling.done, 0, 0);
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		errno = pthread_create(&thread, NULL, sibling_thread, NULL);
+		if (errno)
+			trouble("pthread_create");
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	sibling.task = task;
+	sibling.tid = syscall(SYS_gettid);
+	sibling.sent = 0;
+	sibling.ready = false;
+	sibling.written = false;
+	sibling.stop = false;
+	sem_post(&sibling.go);
+	wait_sibling();
+	if (task != SIBLING_WRITE)
+		return;
+	/* From here on, until the call is made, no other one is. */
+	sibling.ready = true;
+	while (!sibling.written)
+		;
+}
+
+static void stop_sibling(void)
+{
+	sibling.stop = true;
+	wait_sibling();
+}
+
+/* ---- One call, made and compared ---- */
+
+static bool jumped;
+static long native_result;
+
+static uint64_t vforked_result;
+static pid_t vforked;
+
+/* It is off, and so it runs. */
+static void call_by_vfork_child(struct call *c)
+{
+	pid_t pid, self = getpid();
+	int status;
+
+	pid = vfork();
+	if (pid == 0) {
+		*c->cell->write = SUD_BLOCK;
+		way_load(c->way, c->way->ia32 ? 64 : 110, CALL_GETPPID, 0);
+		way_go(c->way);
+		vforked_result = sud_regs->out[SUD_AX];
+		*c->cell->write = SUD_ALLOW;
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		trouble("vfork");
+	same("L1", "the vfork child", "wait status", 0, status);
+	same("L1", "the vfork child", "what getppid() returns", self,
+	     vforked_result);
+}
+
+/* The byte that it leaves is what its parent's call meets (rule L4). */
+static void byte_by_vfork_child(const struct call *c)
+{
+	vforked = vfork();
+	if (vforked == 0) {
+		*c->cell->write = c->byte;
+		_exit(0);
+	}
+}
+
+static void write_byte(const struct call *c)
+{
+	if (!c->cell)
+		return;
+	switch (c->by) {
+	case BY_SELF:
+		*c->cell->write = c->byte;
+		break;
+	case BY_SIBLING:
+		sibling.write = c->cell->write;
+		sibling.byte = c->byte;
+		start_sibling(SIBLING_WRITE);
+		break;
+	case BY_VFORK_CHILD:
+		byte_by_vfork_child(c);
+		break;
+	}
+}
+
+/* Sets jumped. */
+static void make_call(struct call *c)
+{
+	n_records = 0;
+	jumped = false;
+	plan = c;
+	write_byte(c);
+	if (!sigsetjmp(escape, 0))
+		way_go(c->way);
+	else
+		jumped = true;
+	if (c->cell)
+		*c->cell->write = c->cell->value;
+	plan = NULL;
+	if (jumped)
+		set_blocked(me->blocked);
+}
+
+static void perform(struct call *c)
+{
+	const struct ptrace_sud_config *want = &c->want;
+	uint64_t args[5] = { PR_SET_SYSCALL_USER_DISPATCH, want->mode,
+			     want->offset, want->len, want->selector };
+
+	shared->rule = c->rule;
+	if (!c->way) {
+		native_result = sud_prctl(want->mode, want->offset, want->len,
+					  want->selector);
+		return;
+	}
+	way_load(c->way, call_nr(c), c->number ? c->number->call : CALL_OTHER,
+		 c->salt);
+	if (!c->number)
+		way_args(c->way, args);
+	make_call(c);
+}
+
+static const char *const reg_names[] = {
+	"ax", "bx", "cx", "dx", "si", "di", "bp",
+#if SUD_WORD_BITS == 64
+	"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+#endif
+};
+
+/* The siginfo, and the frame as far as any call knows it. */
+static bool compare_siginfo(const siginfo_t *info, uint64_t nr, uint64_t ip,
+			    uint32_t arch)
+{
+	static const char where[] = "siginfo";
+	const char *rule = model_signal_rule(nr, "D1");
+	const char *rest = (const char *)(&info->si_arch + 1);
+
+	/* Nothing of the kernel's leaks in the rest. */
+	for (; rest < (const char *)(info + 1); rest++) {
+		if (!same(rule, where, "what follows", 0, *rest))
+			return false;
+	}
+	return same(rule, where, "si_signo", SIGSYS, info->si_signo) &&
+	       same(rule, where, "si_errno", 0, info->si_errno) &&
+	       same(rule, where, "si_code", SYS_USER_DISPATCH,
+		    info->si_code) &&
+	       same(rule, where, "si_call_addr", ip,
+		    (uintptr_t)info->si_call_addr) &&
+	       same(rule, where, "si_syscall", (int)nr, info->si_syscall) &&
+	       same(rule, where, "si_arch", arch, info->si_arch);
+}
+
+/* As the handler found it. */
+static bool compare_record(struct record *r, const struct source *source)
+{
+	static const char where[] = "the frame";
+	const struct way *way = source->way;
+	const char *rule = model_signal_rule(source->nr, "D2");
+	ucontext_t *uc = &r->uc;
+	uint64_t nr = source->nr, flags = SUD_REGS_FLAGS(uc);
+	unsigned int i;
+
+	if (!way)
+		return compare_siginfo(&r->info, nr, sud_foreign_ip(),
+				       SUD_AUDIT_ARCH) &&
+		       same(rule, where, "ip", sud_foreign_ip(),
+			    (sud_uword)SUD_REG_IP(uc)) &&
+		       same(rule, where, "ax", (sud_uword)nr,
+			    (sud_uword)SUD_REG_RET(uc));
+
+	if (!compare_siginfo(&r->info, nr, way->ip, way_arch(way)))
+		return false;
+	if (way->ia32)
+		nr = (uint32_t)nr;
+	if (!same(rule, where, "ip", way->ip, (sud_uword)SUD_REG_IP(uc)) ||
+	    !same(rule, where, "sp", sud_regs->sp_in - way->pushed,
+		  (sud_uword)SUD_REG_SP(uc)) ||
+	    !same(rule, where, "flags", sud_regs->flags_in & way->flags,
+		  flags & way->flags))
+		return false;
+	for (i = 0; i < SUD_NR_REGS; i++) {
+		if (!same(rule, where, reg_names[i],
+			  way_expected(way, i, nr, flags),
+			  sud_regs_frame(uc, i)))
+			return false;
+	}
+	return true;
+}
+
+/* After the call. */
+static bool compare_registers(const struct way *way, const char *rule,
+			      uint64_t ret)
+{
+	static const char where[] = "after the call";
+	unsigned int i;
+
+	if (!same(rule, where, "sp", sud_regs->sp_in, sud_regs->sp_out) ||
+	    !same(rule, where, "flags", sud_regs->flags_in & way->flags,
+		  sud_regs->flags_out & way->flags))
+		return false;
+	for (i = 0; i < SUD_NR_REGS; i++) {
+		if (!same(rule, where, reg_names[i],
+			  way_expected(way, i, ret, sud_regs->flags_out),
+			  sud_regs->out[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool compare(struct call *c)
+{
+	bool onstack = action.onstack && me->altstack;
+	const char *rule = c->rule;
+	uint64_t nr;
+	unsigned int i;
+
+	if (!c->way)
+		return same(c->end_rule, "prctl()", "what it returns",
+			    c->ret, native_result);
+	nr = call_nr(c);
+	if (c->n)
+		rule = model_signal_rule(nr, rule);
+	if (!same(rule, "the call", "dispatches", c->n, n_records))
+		return false;
+	for (i = 0; i < c->n; i++) {
+		if (!compare_record(&records[i], &c->source[i]) ||
+		    !same("D11", "the handler", "is on the other stack",
+			  onstack,
+			  records[i].frame - ALTSTACK < ALTSTACK_SIZE))
+			return false;
+	}
+	if (!same("D11", "the handler", "left by a jump", c->end == ENDS_JUMP,
+		  jumped))
+		return false;
+	if (c->n && acts_natively(c->action) &&
+	    !same(c->rearm_ret.rule, "prctl() in the handler",
+		  "what it returns", c->rearm_ret.ret, rearm_result))
+		return false;
+	if (c->number && c->number->call == CALL_GETCPU &&
+	    !same(c->rule, "the call", "was made",
+		  c->ran && !c->number->ran[c->way - ways],
+		  *cpu_written() != NOT_WRITTEN))
+		return false;
+	if (jumped)
+		return true;
+	rule = c->n ? model_signal_rule(nr, c->end_rule) : c->end_rule;
+	return compare_registers(c->way, rule, c->ret);
+}
+
+#endif /* SUD_PERFORM_H */

@@ -884,9 +884,9 @@ static void make_tracee_safe(struct tracee *t)
 	same("A9", "PTRACE_SET", "what it returns", 0, sud_set(t->pid, want));
 }
 
-static void tracee_at(const char *rule, const char *what, int want, int got)
+static bool tracee_at(const char *rule, const char *what, int want, int got)
 {
-	same(rule, "the tracee's stop", what, want, got);
+	return same(rule, "the tracee's stop", what, want, got);
 }
 
 /* The registers as a tracer sees them. */
@@ -908,10 +908,10 @@ static bool compare_traced(struct tracee *t, const struct way *way,
 		    (sud_uword)SUD_USER_RET(&regs));
 }
 
-static void resume_to(struct tracee *t, const char *rule, const char *what,
+static bool resume_to(struct tracee *t, const char *rule, const char *what,
 		      long request, int sig, int want)
 {
-	tracee_at(rule, what, want, sud_resume(request, t->pid, sig));
+	return tracee_at(rule, what, want, sud_resume(request, t->pid, sig));
 }
 
 static bool trace_dispatched(struct tracee *t, const struct way *way,
@@ -925,11 +925,10 @@ static bool trace_dispatched(struct tracee *t, const struct way *way,
 	if (way->ia32)
 		nr = (uint32_t)nr;
 	compare_traced(t, way, model_signal_rule(nr, "O2"), nr, nr);
-	/* It may be dispatched again where D7 does not hold. */
-	resume_to(t, model_signal_rule(nr, deliver ? "D3" : "O5"),
-		  "after the SIGSYS", PTRACE_CONT, deliver ? SIGSYS : 0,
-		  SIGTRAP);
-	return same(deliver ? "D1" : "O5", "the tracee", "dispatches", deliver,
+	return resume_to(t, model_signal_rule(nr, deliver ? "D3" : "O5"),
+			 "after the SIGSYS", PTRACE_CONT, deliver ? SIGSYS : 0,
+			 SIGTRAP) &&
+	       same(deliver ? "D1" : "O5", "the tracee", "dispatches", deliver,
 		    shared->trace.dispatches);
 }
 

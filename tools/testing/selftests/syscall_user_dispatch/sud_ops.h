@@ -416,7 +416,8 @@ static inline void random_signal(struct sequence *s, struct random *r)
 	}
 	if (!deadly && !(p[1] & FLAG_RESETHAND))
 		return;
-	random_calls(s, r, 1 + random_below(r, 2));
+	random_calls(s, r, deadly ? 1 + random_below(r, 2) :
+				    2 + random_below(r, 3));
 	p = sequence_add(s, OP_SIGNAL);
 	p[1] = random_flags(r) & ~FLAG_RESETHAND;
 	r->nodefer = p[1] & FLAG_NODEFER;

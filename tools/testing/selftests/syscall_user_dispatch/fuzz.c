@@ -414,7 +414,6 @@ static void op_memory(const uint16_t *p)
 	if (pid == 0) {
 		if (!arm_again(config))
 			_exit(EXIT_FORBIDDEN);
-		/* One call alone: the state is made in a page beside. */
 		if (!set_memory(state))
 			trouble("memory");
 		be_locked_in();
@@ -1692,6 +1691,7 @@ int main(int argc, char **argv)
 	bool verbose = false;
 	const char *text = NULL;
 	uint64_t next = 0;
+	time_t start;
 	pid_t pid;
 	int opt;
 
@@ -1748,6 +1748,7 @@ int main(int argc, char **argv)
 	printf("# fuzz%s: seed %" PRIu64 ", %" PRIu64
 	       " operations, in sequences of %u\n", SUD_SUFFIX, seed,
 	       operations, length);
+	start = time(NULL);
 	while (shared->done < operations && differences < most) {
 		fflush(stdout);
 		pid = fork();
@@ -1764,6 +1765,9 @@ int main(int argc, char **argv)
 		shared->failed = false;
 	}
 	if (verbose) {
+		start = time(NULL) - start;
+		printf("# %" PRIu64 " operations a second\n",
+		       shared->done / (start ? start : 1));
 		for (kind = 0; kind < N_KINDS; kind++)
 			printf("# %10" PRIu64 " %s\n", shared->made[kind],
 			       op_names[kind]);

@@ -1287,7 +1287,8 @@ static void lock_byte(int type, off_t which)
 
 /*
  * Others that are at work on this machine must not see the sysctl off. All
- * stand in one queue, so that whoever wants it alone gets it some time.
+ * stand in one queue, so that whoever wants it alone gets it some time. It is
+ * on then, even if who had it before was killed.
  */
 static void lock_sysctl(bool alone)
 {
@@ -1296,6 +1297,8 @@ static void lock_sysctl(bool alone)
 	lock_byte(F_WRLCK, 0);
 	lock_byte(alone ? F_WRLCK : F_RDLCK, 1);
 	lock_byte(F_UNLCK, 0);
+	if (pwrite(sysctl_fd, "1", 1, 0) != 1)
+		trouble("cannot write the sysctl");
 }
 
 static void unlock_sysctl(void)
@@ -1420,10 +1423,11 @@ static bool look_after(pid_t pid, unsigned int patience)
 	return false;
 }
 
+/* Whoever was killed may have left it off. */
 static void sysctl_on(void)
 {
-	if (sysctl_fd >= 0 && pwrite(sysctl_fd, "1", 1, 0) != 1)
-		warn("the sysctl");
+	lock_sysctl(false);
+	unlock_sysctl();
 }
 
 /* Do a sequence in a process of its own. False: something was different. */
@@ -1597,6 +1601,10 @@ static void probe_kernel(void)
 	} else {
 		printf("# left out: signals while the selector is read\n");
 	}
+}
+
+static void open_sysctl(void)
+{
 	sysctl_fd = open("/proc/sys/kernel/syscall_user_dispatch",
 			 O_RDWR | O_CLOEXEC);
 	if (sysctl_fd < 0)
@@ -1740,8 +1748,11 @@ int main(int argc, char **argv)
 	sigaddset(&ends, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &ends, NULL);
 	shared->rule = "-";
+	open_sysctl();
+	lock_sysctl(false);
 	probe_kernel();
 	make_world();
+	unlock_sysctl();
 	if (text)
 		return run_text(&s, text);
 

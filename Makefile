@@ -6,7 +6,7 @@ export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED
 
 .NOTPARALLEL:
-.PHONY: coverage bisectable neighbours
+.PHONY: coverage bisectable neighbours dist
 .PHONY: help setup run shell check lint rules reference bench matrix setup-matrix soak fuzz mutants
 .PHONY: kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
 
@@ -38,6 +38,7 @@ help:
 #| make refresh        take edits in build/tree over into the repository
 #| make series         generate patches/5.10/ from series/ and the files it lists
 #| make base-files     hash the kernel files that the series edits, for all of base/
+#| make dist           the repository as a tarball, and the series as mails, to build/dist/
 #| make setup          install the Debian packages that are missing
 #| make clean          remove what was built (not downloads and ccache's cache)
 #| make distclean      remove all of build/
@@ -75,6 +76,9 @@ shell: setup
 
 check: setup
 	@harness/check
+
+dist:
+	@harness/dist
 
 lint:
 	@harness/setup --lint

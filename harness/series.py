@@ -4,6 +4,7 @@
 
 Usage: series.py            write patches/5.10/
        series.py --check    fail unless patches/5.10/ is what would be written
+       series.py --mbox     print the series as mails in one thread, after a cover letter
 
 A message file is the subject, an empty line, the body, a line "---", then the
 paths that the commit carries, one a line: a new file at its kernel path, or
@@ -11,6 +12,9 @@ paths that the commit carries, one a line: a new file at its kernel path, or
 
 SIGNOFF="Name <address>" in the environment adds that trailer; such a series
 goes to build/series/, as the committed one carries none.
+
+series/cover.txt is the cover letter: its subject, an empty line, the body. The
+list of the commits and the diffstat are added to it.
 
 This is text in, text out: it needs no kernel source and no git.
 """
@@ -34,8 +38,8 @@ KERNEL_DIRS = """arch block certs crypto Documentation drivers fs include init
     io_uring ipc kernel lib LICENSES mm net scripts security sound tools usr
     virt""".split()
 
-# Lines in a message at which git am would take the message to end.
-ENDS_MESSAGE = re.compile(r"---|diff -|Index: ")
+# Lines in a message at which git am would take the message, or the mail, to end.
+ENDS_MESSAGE = re.compile(r"---|diff -|Index: |From ")
 
 HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
@@ -239,7 +243,7 @@ def diffstat(changes):
     return "\n".join(out) + "\n"
 
 
-def head(author, number, total, subject, body):
+def head(author, number, total, subject, body, thread=""):
     date = FIRST_DATE + datetime.timedelta(minutes=max(number - 1, 0))
     width = len(str(total))
     mime = "" if body.isascii() else ("MIME-Version: 1.0\n"
@@ -248,7 +252,14 @@ def head(author, number, total, subject, body):
     return (f"From {'0' * 40} Mon Sep 17 00:00:00 2001\n"
             f"From: {author}\n"
             f"Date: {date.strftime('%a, %d %b %Y %H:%M:%S %z')}\n"
+            f"{thread}"
             f"Subject: [PATCH {number:0{width}}/{total}] {subject}\n{mime}\n")
+
+
+def message_id(author, number):
+    """Of one mail of the thread: the same each time, and nobody else's."""
+    domain = author.rpartition("@")[2].rstrip(">")
+    return f"<syscall-user-dispatch-5.10-{FIRST_DATE:%Y%m%d%H%M}-{number}@{domain}>"
 
 
 def with_signoff(body, signoff):
@@ -259,28 +270,48 @@ def with_signoff(body, signoff):
     return f"{body}{gap}Signed-off-by: {signoff}"
 
 
-def generate(commits, signoff):
-    """{file name: text} of the whole series."""
-    author = (ROOT / "series" / "author").read_text(encoding="utf-8").strip()
-    cover = ROOT / "series" / "cover.txt"
-    total = len(commits)
-    files = {}
-    if cover.exists():
-        subject, _, body = cover.read_text(encoding="utf-8").strip().partition("\n")
-        subjects = "\n".join(f"  {c.subject}" for c in commits)
-        changes = sorted((ch for c in commits for ch in c.changes), key=lambda c: c.target)
-        files["0000-cover-letter.patch"] = (
-            head(author, 0, total, subject, body)
-            + f"{body.strip()}\n\n{subjects}\n\n{diffstat(changes)}")
-    for number, commit in enumerate(commits, 1):
-        body = with_signoff(commit.body, signoff)
-        files[commit.file_name(number)] = (
-            head(author, number, total, commit.subject, body)
+def read_author():
+    return (ROOT / "series" / "author").read_text(encoding="utf-8").strip()
+
+
+def patch(commit, number, total, author, signoff, thread=""):
+    """The text of one patch, a mail."""
+    body = with_signoff(commit.body, signoff)
+    return (head(author, number, total, commit.subject, body, thread)
             + f"{body}\n---\n{diffstat(commit.changes)}\n"
             + "".join(c.diff for c in commit.changes))
+
+
+def generate(commits, signoff):
+    """{file name: text} of the whole series."""
+    author, total = read_author(), len(commits)
+    files = {c.file_name(n): patch(c, n, total, author, signoff) for n, c in enumerate(commits, 1)}
     files["series"] = ("# In the order in which they apply; each is a mail for git am.\n"
-                       + "".join(f"{c.file_name(n)}\n" for n, c in enumerate(commits, 1)))
+                       + "".join(f"{name}\n" for name in files))
     return files
+
+
+def cover_letter(commits, author, thread):
+    cover = ROOT / "series" / "cover.txt"
+    subject, _, body = cover.read_text(encoding="utf-8").strip().partition("\n")
+    if not body.startswith("\n") or not subject.isascii():
+        raise Error("series/cover.txt: wants a subject in plain ASCII, an empty line and a body")
+    subjects = "\n".join(f"  {c.subject}" for c in commits)
+    changes = sorted((ch for c in commits for ch in c.changes), key=lambda c: c.target)
+    return (head(author, 0, len(commits), subject, body, thread)
+            + f"{body.strip()}\n\n{subjects}\n\n{diffstat(changes)}")
+
+
+def mbox(commits, signoff):
+    """The mails, all of them replies to the cover letter."""
+    author = read_author()
+    first = message_id(author, 0)
+    mails = [cover_letter(commits, author, f"Message-ID: {first}\n")]
+    for number, commit in enumerate(commits, 1):
+        thread = (f"Message-ID: {message_id(author, number)}\n"
+                  f"In-Reply-To: {first}\nReferences: {first}\n")
+        mails.append(patch(commit, number, len(commits), author, signoff, thread))
+    return "\n".join(mails)
 
 
 def write(directory, files):
@@ -308,7 +339,7 @@ def check(files):
 
 def main():
     option = sys.argv[1] if len(sys.argv) == 2 else None
-    if len(sys.argv) > 2 or option not in (None, "--check"):
+    if len(sys.argv) > 2 or option not in (None, "--check", "--mbox"):
         sys.exit(__doc__.split("\n\n")[1])
     signoff = os.environ.get("SIGNOFF", "")
     if signoff and not re.fullmatch(r"[^<>]+ <[^<>\s]+@[^<>\s]+>", signoff):
@@ -320,6 +351,9 @@ def main():
     check_all_listed(commits)
     if option == "--check":
         check(generate(commits, ""))
+    elif option == "--mbox":
+        sys.stdout.reconfigure(encoding="utf-8")
+        print(mbox(commits, signoff), end="")
     elif signoff:
         write(BUILD / "series", generate(commits, signoff))
         print(f"{BUILD / 'series'}: {len(commits)} patches, signed off by {signoff};"

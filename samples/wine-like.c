@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A client shaped like Wine's ntdll on x86-64, where compat-layer.c is shaped for
+ * reading. It uses the feature as Wine does, and checks every call:
+ *
+ *  - Each thread arms itself. The whole image of libc.so.6 is exempt, nothing else is;
+ *    the byte is in the thread's block, which GS points to.
+ *  - Windows code calls the dispatcher (windows.S), which sets the byte to ALLOW, makes
+ *    a system call of its own, runs the service on another stack, and sets BLOCK last.
+ *  - Or it makes its system calls itself. The SIGSYS handler does not serve them: it has
+ *    the thread go on in the dispatcher, and returns through the C library.
+ *  - SIGUSR1 comes all the time. Its handler sets ALLOW, and puts the byte back.
+ *  - When a native library comes into the process, the next SIGSYS of each thread disarms
+ *    it and has the call made again, natively.
+ *
+ * The exit status is 0 if every call went where it should, 1 if one did not, and 2 if this
+ * kernel lacks the feature.
+ */
+#define _GNU_SOURCE
+#include <asm/prctl.h>
+#include <errno.h>
+#include <link.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "windows.h"
+
+#if !defined(__x86_64__) || defined(__ILP32__)
+#error "This sample is written for 64-bit x86."
+#endif
+
+/* For systems whose headers are older than the feature. */
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH	59
+#define PR_SYS_DISPATCH_OFF		0
+#define PR_SYS_DISPATCH_ON		1
+#define SYSCALL_DISPATCH_FILTER_ALLOW	0
+#define SYSCALL_DISPATCH_FILTER_BLOCK	1
+#endif
+
+#define ALLOW	SYSCALL_DISPATCH_FILTER_ALLOW
+#define BLOCK	SYSCALL_DISPATCH_FILTER_BLOCK
+
+#define THREADS		4
+#define ROUNDS		3000
+#define PERIOD_NS	500000	/* of SIGUSR1, to each thread */
+#define STACK_SIZE	65536
+
+struct thread {
+	struct teb teb;
+	pthread_t id;
+	long tid;
+	long calls, served, dispatched, expected, interrupted, wrong;
+};
+
+static struct {
+	unsigned long start, size;
+} libc;
+
+/* A library of Linux's own, which makes system calls, has come into the process. */
+static volatile bool native_library;
+
+/* Not so on a kernel that runs no 32-bit programs. */
+static bool has_int80;
+
+static pthread_barrier_t barrier;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "wine-like: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+/* The thread's block, as the dispatcher finds it. */
+static struct thread *current(void)
+{
+	struct teb *teb;
+
+	__asm__ volatile("mov %%gs:0, %0" : "=r"(teb));
+	return (struct thread *)((char *)teb - offsetof(struct thread, teb));
+}
+
+/* A system call that is not the C library's. */
+static long raw_gettid(void)
+{
+	long ret;
+
+	__asm__ volatile("syscall" : "=a"(ret) : "a"(SYS_gettid) : "rcx", "r11", "memory");
+	return ret;
+}
+
+/* What a Windows call gives: all of its arguments count, and so does its number. */
+static long result_of(long number, const long *args)
+{
+	return number + 3 * args[0] + 5 * args[1] + 7 * args[2] + 11 * args[3];
+}
+
+long serve(long tid, long number, const long *args)
+{
+	struct thread *self = current();
+
+	self->served++;
+	if (tid != self->tid || self->teb.selector != ALLOW)
+		self->wrong++;
+	return result_of(number, args);
+}
+
+static void on_sigsys(int signal, siginfo_t *info, void *context)
+{
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+	struct thread *self = current();
+
+	(void)signal;
+	(void)info;
+	self->dispatched++;
+	if (native_library) {
+		/* Both ways to call are of two bytes. */
+		if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0))
+			self->wrong++;
+		regs[REG_RIP] -= 2;
+		return;
+	}
+	regs[REG_RCX] = regs[REG_RIP];
+	regs[REG_RIP] = (greg_t)dispatcher_signal;
+}
+
+static void on_sigusr1(int signal)
+{
+	struct thread *self = current();
+	unsigned char before = self->teb.selector;
+
+	(void)signal;
+	self->teb.selector = ALLOW;
+	self->interrupted++;
+	if (raw_gettid() != self->tid)
+		self->wrong++;
+	self->teb.selector = before;
+}
+
+static void call(struct thread *self, long (*way)(struct call *), struct call *call, long expected)
+{
+	self->calls++;
+	if (way(call) || call->result != expected)
+		self->wrong++;
+}
+
+/* Calls by all ways, with numbers that Linux has, too: 60 is its exit, and 1 is by int $0x80. */
+static void windows_program(struct thread *self)
+{
+	static long (*const ways[])(struct call *) = { by_stub, by_syscall, by_int80 };
+	static const long numbers[] = { 60, 1, 0x1a3, 231, 0x40000001 };
+
+	self->teb.selector = BLOCK;
+	for (long i = 0; i < ROUNDS; i++) {
+		int way = i % (has_int80 ? 3 : 2);
+		struct call c = { numbers[i % 5], { i, -i, (long)self, i << 33 }, 0 };
+
+		call(self, ways[way], &c, result_of(c.number, c.args));
+		if (way)
+			self->expected++;
+	}
+	self->teb.selector = ALLOW;
+}
+
+/* The next call of each of the threads: it comes back once more, and runs. */
+static void native_call(struct thread *self, long pid)
+{
+	struct call c = { SYS_getpid, { 0 }, 0 };
+	long before = self->dispatched;
+
+	self->teb.selector = BLOCK;
+	call(self, by_syscall, &c, pid);
+	call(self, by_syscall, &c, pid);
+	self->teb.selector = ALLOW;
+	if (self->dispatched != before + 1)
+		self->wrong++;
+}
+
+/* getpid() has the number 20 there. A processor that takes int $0x80 amiss sends SIGSEGV. */
+static bool try_int80(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		long ret;
+
+		__asm__ volatile("int $0x80" : "=a"(ret) : "a"(20L) : "memory");
+		_exit(ret != getpid());
+	}
+	return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static timer_t start_timer(struct thread *self)
+{
+	struct itimerspec period = { { 0, PERIOD_NS }, { 0, PERIOD_NS } };
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1 };
+	timer_t timer;
+
+	event._sigev_un._tid = (pid_t)self->tid;
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &period, NULL))
+		die("a timer");
+	return timer;
+}
+
+static void *run_thread(void *argument)
+{
+	struct thread *self = argument;
+	stack_t stack = { .ss_size = STACK_SIZE };
+	long pid = getpid();
+	char *unix_stack;
+	timer_t timer;
+
+	self->teb.self = &self->teb;
+	self->tid = syscall(SYS_gettid);
+	stack.ss_sp = malloc(STACK_SIZE);
+	unix_stack = aligned_alloc(16, STACK_SIZE);
+	if (!stack.ss_sp || !unix_stack || sigaltstack(&stack, NULL))
+		die("a stack");
+	self->teb.unix_stack = unix_stack + STACK_SIZE;
+	if (syscall(SYS_arch_prctl, ARCH_SET_GS, &self->teb))
+		die("the GS base");
+	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, libc.start, libc.size, &self->teb.selector))
+		die("arming a thread");
+
+	timer = start_timer(self);
+	windows_program(self);
+	if (self->served != ROUNDS || self->dispatched != self->expected)
+		self->wrong++;
+
+	pthread_barrier_wait(&barrier);
+	native_library = true;
+	native_call(self, pid);
+	timer_delete(timer);
+	if (!self->interrupted)
+		self->wrong++;
+
+	stack.ss_flags = SS_DISABLE;
+	sigaltstack(&stack, NULL);
+	free(stack.ss_sp);
+	free(unix_stack);
+	return NULL;
+}
+
+/* The whole image, from the base to the end of the last segment that is loaded. */
+static int find_libc(struct dl_phdr_info *info, size_t size, void *unused)
+{
+	const char *name = strrchr(info->dlpi_name, '/');
+	unsigned long end = 0;
+
+	(void)size;
+	(void)unused;
+	if (strcmp(name ? name + 1 : info->dlpi_name, "libc.so.6"))
+		return 0;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+
+		if (segment->p_type == PT_LOAD && segment->p_vaddr + segment->p_memsz > end)
+			end = segment->p_vaddr + segment->p_memsz;
+	}
+	libc.start = info->dlpi_addr;
+	libc.size = end;
+	return 1;
+}
+
+int main(void)
+{
+	static struct thread threads[THREADS];
+	struct sigaction sigsys = { .sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
+	struct sigaction sigusr1 = { .sa_handler = on_sigusr1, .sa_flags = SA_RESTART | SA_ONSTACK };
+	long wrong = 0;
+
+	if (!dl_iterate_phdr(find_libc, NULL)) {
+		fprintf(stderr, "wine-like: there is no libc.so.6 in this process to exempt\n");
+		return 1;
+	}
+	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0)) {
+		fprintf(stderr, "wine-like: this kernel has no Syscall User Dispatch (prctl: %s)\n", strerror(errno));
+		return 2;
+	}
+	if (sigaction(SIGSYS, &sigsys, NULL) || sigaction(SIGUSR1, &sigusr1, NULL))
+		die("sigaction");
+	has_int80 = try_int80();
+	if (!has_int80)
+		printf("(This kernel has no int $0x80: left out.)\n");
+	pthread_barrier_init(&barrier, NULL, THREADS);
+	for (int i = 0; i < THREADS; i++)
+		if ((errno = pthread_create(&threads[i].id, NULL, run_thread, &threads[i])))
+			die("pthread_create");
+	for (int i = 0; i < THREADS; i++) {
+		struct thread *t = &threads[i];
+
+		pthread_join(t->id, NULL);
+		printf("thread %d: %ld calls, %ld came as SIGSYS, %ld served; SIGUSR1 came %ld times; %ld wrong\n",
+		       i + 1, t->calls, t->dispatched, t->served, t->interrupted, t->wrong);
+		wrong += t->wrong;
+	}
+	printf("%s\n", wrong ? "WRONG: a call did not go where it should." : "Every call went where it should.");
+	return wrong ? 1 : 0;
+}

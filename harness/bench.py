@@ -22,6 +22,9 @@ UNPATCHED, PATCHED = "unpatched", "patched"
 AGAINST = {"exempt": "unarmed", "allow": "unarmed", "sigsys": "unarmed",
            "fork-armed": "fork", "exec-armed": "exec"}
 
+# Whose limits there are, in the order of the columns of limits.tsv.
+KERNELS = ("bench", "x86_64")
+
 # The allowance for a figure: nothing is rounded, but a timer may tick.
 SLACK = 1
 
@@ -123,21 +126,21 @@ class Bench:
         return wrong, right
 
 
-def read_limits(path):
-    """{(abi, entry, measure): limit} of limits.tsv."""
+def read_limits(path, kernel):
+    """{(abi, entry, measure): limit} of limits.tsv, whose last columns are the kernels'."""
     limits = {}
     with open(path, encoding="utf-8") as f:
         for number, line in enumerate(f, 1):
             if line.startswith("#") or not line.strip():
                 continue
             fields = line.rstrip("\n").split("\t")
+            if len(fields) != 3 + len(KERNELS):
+                raise Problem(f"{path}:{number}: wanted are abi, entry, measure and the limits on "
+                              f"{' and '.join(KERNELS)}, between tabs")
             try:
-                *key, limit = fields
-                limits[tuple(key)] = float(limit)
+                limits[tuple(fields[:3])] = float(fields[3 + KERNELS.index(kernel)])
             except ValueError:
-                raise Problem(f"{path}:{number}: the last column is no number: {line.strip()}") from None
-            if len(key) != 3:
-                raise Problem(f"{path}:{number}: wanted are abi, entry, measure and limit, between tabs")
+                raise Problem(f"{path}:{number}: a limit that is no number: {line.strip()}") from None
     if not limits:
         raise Problem(f"{path} has no limits")
     return limits
@@ -154,6 +157,7 @@ def main():
     parser.add_argument("--table", metavar="FILE", help="write the table")
     parser.add_argument("--chart", metavar="FILE", help="write the chart's data, for harness/bench.gnuplot")
     parser.add_argument("--limits", metavar="FILE", help="fail if a figure is greater than it says")
+    parser.add_argument("--of", choices=KERNELS, default=KERNELS[0], help="for which kernel it says so (%(default)s)")
     options = parser.parse_args()
 
     bench = Bench(options.runs)
@@ -165,7 +169,7 @@ def main():
     if not options.limits:
         return 0
     print("\n".join(table))
-    wrong, right = bench.judge(read_limits(options.limits))
+    wrong, right = bench.judge(read_limits(options.limits, options.of))
     for text in wrong:
         print(f"FAILED: {text}")
     print(f"{right} passed, {len(wrong)} failed")

@@ -1137,7 +1137,7 @@ static unsigned int nested_end(const struct sequence *s, unsigned int at,
 	return at;
 }
 
-/**
+/*
  * struct nested - operations that another thread or process does
  * @s:		of which sequence
  * @from:	and so on: which

@@ -22,7 +22,7 @@
 #define SUD_PAGE_PRESENT	0x8000000000000000ULL
 #define SUD_PAGE_SWAPPED	0x4000000000000000ULL
 
-/**
+/*
  * sud_page_entry - what the page table says of an address
  *
  * See pagemap in Documentation/admin-guide/mm/pagemap.rst.
@@ -112,7 +112,7 @@ static inline const char *sud_disk_create(struct sud_disk *disk,
 	return NULL;
 }
 
-/**
+/*
  * sud_disk_swapon - have the kernel swap to a disk
  *
  * swapoff() is for the caller.

@@ -102,7 +102,7 @@ struct source {
 	uint64_t nr;
 };
 
-/**
+/*
  * struct call - a call, and what the model says of it
  * @way:	how it is made; NULL if by native code
  * @number:	which; NULL if it is the prctl() for @want

@@ -46,7 +46,7 @@ static inline bool model_user_address(const struct model_kernel *k,
 	return addr < (k->top > UINT32_MAX ? 1ULL << 47 : 0xc0000000);
 }
 
-/**
+/*
  * model_set - set a configuration, by prctl() or by a tracer
  * @c:		the present one; replaced if all is well
  * @want:	the other
@@ -88,7 +88,7 @@ model_set(const struct model_kernel *k, struct ptrace_sud_config *c,
 	return ok;
 }
 
-/**
+/*
  * model_set_traced - the same by a tracer, whose numbers may be too wide
  */
 static inline struct model_answer
@@ -124,7 +124,7 @@ struct model_call {
 /* What model_call() is told of a byte that cannot be read. */
 #define MODEL_UNREADABLE	(-1)
 
-/**
+/*
  * model_call - a system call of a thread
  * @c:		the thread's configuration
  * @ip:		the address after the instruction
@@ -162,7 +162,7 @@ model_call(const struct model_kernel *k, const struct ptrace_sud_config *c,
 
 enum model_disposition { MODEL_HANDLER, MODEL_IGNORE, MODEL_DEFAULT };
 
-/**
+/*
  * struct model_sigsys - what a process and a thread have set for SIGSYS
  */
 struct model_sigsys {
@@ -201,7 +201,7 @@ static inline bool model_looks_restarted(uint64_t nr)
 	return false;
 }
 
-/**
+/*
  * model_signal_rule - the rule for a dispatch of this number
  * @rule:	what it would be for a plain one
  */

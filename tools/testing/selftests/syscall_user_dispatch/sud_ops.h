@@ -194,7 +194,7 @@ static inline uint64_t number_at(uint16_t p)
 	return delta;
 }
 
-/**
+/*
  * op_config - the configuration that the first four parameters of some give
  */
 static inline struct ptrace_sud_config op_config(const uint16_t *p)
@@ -205,7 +205,7 @@ static inline struct ptrace_sud_config op_config(const uint16_t *p)
 
 /* ---- Random ones ---- */
 
-/**
+/*
  * struct random - where the random numbers come from
  * @nodefer:	the handler was last set with SA_NODEFER
  */
@@ -260,7 +260,7 @@ static inline uint16_t random_small_length(struct random *r)
 	return BASE_0 << 8 | random_below(r, 6);
 }
 
-/**
+/*
  * random_config - a configuration, in the form of op_config()
  *
  * Most are valid, and have an edge where one of the ways makes its call.
@@ -352,7 +352,7 @@ static inline uint16_t random_flags(struct random *r)
 	return random_chance(r, 80) ? flags & ~FLAG_RESETHAND : flags;
 }
 
-/**
+/*
  * struct sequence - operations, to be done from a known state
  */
 struct sequence {
@@ -505,7 +505,7 @@ static inline void random_sysctl(struct sequence *s, struct random *r)
 	sequence_add(s, OP_SYSCTL)[0] = 1;
 }
 
-/**
+/*
  * sequence_make - a random sequence
  * @seed:	decides about everything
  * @length:	about how long
@@ -564,7 +564,7 @@ static inline void sequence_print(FILE *file, const struct sequence *s)
 	}
 }
 
-/**
+/*
  * sequence_parse - the other way round
  *
  * Return: NULL, or where the text makes no sense.

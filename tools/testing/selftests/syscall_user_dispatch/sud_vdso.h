@@ -167,7 +167,7 @@ struct sud_landing {
 	const char *by;
 };
 
-/**
+/*
  * sud_landing - find that out by looking at the code
  *
  * It saves three registers first, of which nothing else depends; sysenter and

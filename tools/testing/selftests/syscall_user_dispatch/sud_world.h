@@ -80,7 +80,7 @@ static struct cell cells[N_CELLS] = {
 	[CELL_TOP] = CELL(-1ULL, "top"),
 };
 
-/**
+/*
  * cell_at - the byte at an address that a configuration has
  */
 static inline struct cell *cell_at(uint64_t addr)
@@ -95,7 +95,7 @@ static inline struct cell *cell_at(uint64_t addr)
 	return &cells[CELL_GONE];
 }
 
-/**
+/*
  * cell_set - have a byte hold a value until further notice
  */
 static inline void cell_set(struct cell *cell, uint8_t value)
@@ -439,7 +439,7 @@ static inline uint64_t mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
-/**
+/*
  * way_args - arguments for the next call
  * @args:	five of them
  */
@@ -459,7 +459,7 @@ static inline void way_args(const struct way *way, const uint64_t *args)
 			(sud_uword)args[i];
 }
 
-/**
+/*
  * way_load - load the registers for a call
  * @nr:		its number
  * @call:	which decides about the arguments
@@ -503,7 +503,7 @@ static inline void way_go(const struct way *way)
 	((void (*)(void))way->code)();
 }
 
-/**
+/*
  * way_expected - a register after a call, or in the frame of a dispatched one
  * @reg:	which
  * @ax:		the number or the result

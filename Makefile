@@ -3,10 +3,10 @@
 
 # What the scripts read from the environment.
 export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
-export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED
+export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED WINE
 
 .NOTPARALLEL:
-.PHONY: coverage bisectable neighbours dist
+.PHONY: coverage bisectable neighbours dist wine
 .PHONY: help setup run shell check lint rules reference bench matrix setup-matrix soak fuzz mutants
 .PHONY: kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
 
@@ -19,6 +19,7 @@ help:
 #| make lint           what sparse, coccinelle, checkpatch and others have to say
 #| make rules          every rule of the feature: its tests, and how they ended in the last check
 #| make reference      the selftests on Debian's own kernels, compared with ours
+#| make wine           a real Wine: do a Windows program's own system calls reach it?
 #| make matrix         the selftests on every kernel and boot of harness/matrix.tsv
 #| make matrix-CELL    on one of them (harness/matrix --list)
 #| make fuzz           random operations, compared with a model of the contract
@@ -57,6 +58,7 @@ help:
 #| FUZZ=1              mutants: see what the fuzzer finds, too
 #| BASE=5.10.262-1     which kernel source: a name in base/
 #| KERNEL_SRC=path     a 5.10.y tree or tarball of your own (BASE=try: of an unknown base)
+#| WINE=path           wine: an installation of 11.5 or later, instead of Debian's
 #| SOAK_SECONDS=60 SOAK_SEED=1
 #|                     soak: how long each program runs, and what is left to chance
 #| FORCE=1             tree, clean: drop edits made in build/tree
@@ -89,6 +91,10 @@ rules:
 
 reference: setup
 	@harness/reference
+
+wine: setup
+	@harness/setup --wine
+	@harness/wine $(if $(filter undefined,$(origin WINE)),,"$$WINE")
 
 matrix: setup-matrix
 	@harness/matrix

@@ -47,16 +47,17 @@ private_apt()
 		-o APT::Sandbox::User=root "${@:4}"
 }
 
-# apt_lists SUITE ARCHITECTURE REMEDY: reads the suite's lists. REMEDY is what to tell who has no such mirror.
+# apt_lists SUITE ARCHITECTURE REMEDY [sources]: reads the suite's lists, on demand those of source packages, too.
+# REMEDY is what to tell who has no such mirror.
 apt_lists()
 {
-	local suite=$1 architecture=$2 dir=$BUILD/apt/$1-$2 uri
+	local suite=$1 architecture=$2 dir=$BUILD/apt/$1-$2 uri key=/usr/share/keyrings/debian-archive-keyring.gpg
 	command -v apt-get >/dev/null || die "this machine has no apt-get to fetch Debian's packages with. $3"
 	uri=$(repository_of "$suite")
 	[ -n "$uri" ] || die "apt's configuration on this machine names no mirror of Debian ($suite). $3"
 	mkdir -p "$dir"/{lists,cache/archives}/partial
-	printf 'deb [arch=%s signed-by=%s] %s %s main\n' "$architecture" \
-		/usr/share/keyrings/debian-archive-keyring.gpg "$uri" "$suite" >"$dir/sources.list"
+	printf 'deb%s [arch=%s signed-by=%s] %s %s main\n' '' "$architecture" "$key" "$uri" "$suite" \
+		${4:+-src "$architecture" "$key" "$uri" "$suite"} >"$dir/sources.list"
 	# The address is shown without a password, should apt's configuration have one there.
 	private_apt "$suite" "$architecture" apt-get update -o APT::Update::Error-Mode=any >&2 ||
 		die "the package lists of $suite ($architecture) cannot be read from ${uri/\/\/*@/\/\/};" \
@@ -71,4 +72,12 @@ apt_download()
 	mkdir -p "$dir"
 	(cd "$dir" && private_apt "$suite" "$architecture" apt-get download "$@" >&2) ||
 		die "$* cannot be downloaded from the mirror of $suite; apt's message stands above. $remedy"
+}
+
+# apt_download_source SUITE ARCHITECTURE DIR REMEDY PACKAGE=VERSION: the source package, into DIR, as it comes.
+apt_download_source()
+{
+	mkdir -p "$3"
+	(cd "$3" && private_apt "$1" "$2" apt-get source --download-only "$5" >&2) ||
+		die "the source of $5 cannot be downloaded from the mirror of $1; apt's message stands above. $4"
 }

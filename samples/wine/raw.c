@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A Windows program that makes system calls as some games do: it reads their
+ * numbers out of ntdll's exports and has a syscall instruction of its own.
+ * Every call is made by way of the export, too, and by what comes back it
+ * tells who served the raw one: Windows' system, that is ntdll.so, or Linux,
+ * which took the number for one of its own.
+ *
+ * Prints one line a subject, for harness/wine.py. Exit status: 42, given by a
+ * raw NtTerminateProcess; 43, that call came back; 3, something is missing.
+ *
+ * Usage: raw.exe             all of it
+ *        raw.exe exports     only by way of the exports
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <windows.h>
+#include <winternl.h>
+
+#define ARRAY_SIZE(x) (sizeof(x) / sizeof((x)[0]))
+
+/* The exit status that only a raw call gives. */
+#define BY_RAW_CALL 42
+
+/* How often a call is made: in so many batches, each of them timed. */
+#define BATCHES 21
+#define THREADS 4
+#define SUSPENSIONS 20
+
+/* A number that Windows does not have, nor Linux. */
+#define NO_SUCH_CALL 0xfff
+
+enum { WRITE, ALLOCATE, COUNTER, NONE, TERMINATE, CALLS };
+
+enum server { NTDLL, LINUX, WRONG, SERVERS };
+
+struct tally {
+	LONG served[SERVERS];
+	uint64_t first_result;
+};
+
+/*
+ * number_NAME is the call's number and raw_NAME() makes it. What Linux would
+ * take for the first two arguments is -1, so that it has a clear answer; the
+ * caller's values stay in the four words of its stack that are the callee's.
+ */
+#define RAW_CALL(name)						\
+	uint32_t number_##name;					\
+	asm(".text\n"						\
+	    ".globl raw_" #name "\n"				\
+	    "raw_" #name ":\n\t"				\
+	    "movq %rdi, 8(%rsp)\n\t"				\
+	    "movq %rsi, 16(%rsp)\n\t"				\
+	    "movq $-1, %rdi\n\t"				\
+	    "movq $-1, %rsi\n\t"				\
+	    "movq %rcx, %r10\n\t"				\
+	    "movl number_" #name "(%rip), %eax\n\t"		\
+	    "syscall\n\t"					\
+	    "movq 8(%rsp), %rdi\n\t"				\
+	    "movq 16(%rsp), %rsi\n\t"				\
+	    "ret\n")
+
+RAW_CALL(NtWriteFile);
+RAW_CALL(NtAllocateVirtualMemory);
+RAW_CALL(NtQueryPerformanceCounter);
+RAW_CALL(NtTerminateProcess);
+RAW_CALL(none);
+
+/* All 64 bits of what comes back: an NT status has 32. */
+typedef uint64_t write_fn(HANDLE file, HANDLE event, void *apc, void *apc_arg,
+			  IO_STATUS_BLOCK *io, const void *data, ULONG length,
+			  LARGE_INTEGER *offset, ULONG *key);
+typedef uint64_t allocate_fn(HANDLE process, void **base, ULONG_PTR zero_bits,
+			     SIZE_T *size, ULONG type, ULONG protect);
+typedef uint64_t counter_fn(LARGE_INTEGER *counter, LARGE_INTEGER *frequency);
+
+write_fn raw_NtWriteFile;
+allocate_fn raw_NtAllocateVirtualMemory;
+counter_fn raw_NtQueryPerformanceCounter;
+uint64_t raw_NtTerminateProcess(HANDLE process, LONG status);
+uint64_t raw_none(void *argument);
+
+static struct {
+	const char *name;
+	uint32_t *number;
+	int batch;
+	void *export;
+} calls[CALLS] = {
+	[WRITE] = { "NtWriteFile", &number_NtWriteFile, 50 },
+	[ALLOCATE] = { "NtAllocateVirtualMemory", &number_NtAllocateVirtualMemory, 50 },
+	[COUNTER] = { "NtQueryPerformanceCounter", &number_NtQueryPerformanceCounter, 200 },
+	[NONE] = { "none", &number_none, 50 },
+	[TERMINATE] = { "NtTerminateProcess", &number_NtTerminateProcess, 0 },
+};
+
+static HANDLE file;
+static LONG written;
+static char *reserved;
+static volatile LONG stop;
+
+static void fail(const char *what)
+{
+	printf("raw: broken: %s (error %lu)\n", what, GetLastError());
+	fflush(stdout);
+	ExitProcess(3);
+}
+
+/* mov r10, rcx; mov eax, number */
+static void read_numbers(void)
+{
+	HMODULE ntdll = GetModuleHandleA("ntdll.dll");
+	int i;
+
+	for (i = 0; i < CALLS; i++) {
+		const uint8_t *code;
+
+		if (i == NONE) {
+			*calls[i].number = NO_SUCH_CALL;
+			continue;
+		}
+		code = (const uint8_t *)GetProcAddress(ntdll, calls[i].name);
+		if (!code)
+			fail(calls[i].name);
+		calls[i].export = (void *)code;
+		if (memcmp(code, "\x4c\x8b\xd1\xb8", 4))
+			fail("an export that does not begin with the call's number");
+		memcpy(calls[i].number, code + 4, 4);
+		printf("raw: number %s %#x\n", calls[i].name, *calls[i].number);
+	}
+}
+
+/*
+ * Who served a call that should have returned @expected and has done what it
+ * is for or not. An NT status has 32 bits, and one that tells of an error or a
+ * warning comes from ntdll, even if it is not what was expected. Linux has a
+ * small negative errno or, if the number happens to be one that succeeds,
+ * whatever that returns, without the effect.
+ */
+static enum server who(uint64_t result, uint32_t expected, BOOL effect)
+{
+	if (result == expected && effect)
+		return NTDLL;
+	return result >= 0x40000000 && result <= UINT32_MAX ? WRONG : LINUX;
+}
+
+/* Makes a call once, and tells who served it. */
+static enum server call(int which, BOOL raw, uint64_t *result)
+{
+	switch (which) {
+	case WRITE: {
+		write_fn *write = raw ? raw_NtWriteFile : calls[which].export;
+		IO_STATUS_BLOCK io = { .Information = 0 };
+		LARGE_INTEGER end = { .QuadPart = -1 };
+		enum server server;
+
+		*result = write(file, NULL, NULL, NULL, &io, "sixteen letters\n", 16, &end, NULL);
+		server = who(*result, 0, io.Information == 16);
+		if (server == NTDLL)
+			InterlockedIncrement(&written);
+		return server;
+	}
+	case ALLOCATE: {
+		allocate_fn *allocate = raw ? raw_NtAllocateVirtualMemory : calls[which].export;
+		void *base = reserved + 0x123;
+		SIZE_T size = 1;
+
+		/* It tells what it has committed: whole pages. */
+		*result = allocate(GetCurrentProcess(), &base, 0, &size, MEM_COMMIT, PAGE_READWRITE);
+		return who(*result, 0, base == reserved && size == 0x1000);
+	}
+	case COUNTER: {
+		counter_fn *query = raw ? raw_NtQueryPerformanceCounter : calls[which].export;
+		LARGE_INTEGER counter = { .QuadPart = -1 }, frequency = { .QuadPart = -1 };
+
+		*result = query(&counter, &frequency);
+		return who(*result, 0, counter.QuadPart > 0 && frequency.QuadPart > 0);
+	}
+	default:
+		/* There is no such number: an invalid something, in NT's words. */
+		*result = raw_none(NULL);
+		return who(*result, *result, (uint32_t)*result >> 28 == 0xc);
+	}
+}
+
+static void count(struct tally *tally, enum server server, uint64_t result)
+{
+	if (!tally->served[NTDLL] && !tally->served[LINUX] && !tally->served[WRONG])
+		tally->first_result = result;
+	tally->served[server]++;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void print(const char *how, const char *name, const struct tally *tally)
+{
+	printf("raw: %s %s ntdll %ld linux %ld wrong %ld first %#llx", how, name, tally->served[NTDLL],
+	       tally->served[LINUX], tally->served[WRONG], (unsigned long long)tally->first_result);
+}
+
+/* Makes a call many times; prints who served it, and the middle, shortest and longest of its times. */
+static void many(int which, BOOL raw)
+{
+	int64_t nanoseconds[BATCHES];
+	struct tally tally = {};
+	LARGE_INTEGER frequency;
+	int batch, i;
+
+	QueryPerformanceFrequency(&frequency);
+	for (batch = 0; batch < BATCHES; batch++) {
+		LARGE_INTEGER start, end;
+
+		QueryPerformanceCounter(&start);
+		for (i = 0; i < calls[which].batch; i++) {
+			uint64_t result;
+			enum server server = call(which, raw, &result);
+
+			count(&tally, server, result);
+		}
+		QueryPerformanceCounter(&end);
+		nanoseconds[batch] = (end.QuadPart - start.QuadPart) * 1000000000 /
+			frequency.QuadPart / calls[which].batch;
+	}
+	qsort(nanoseconds, BATCHES, sizeof(nanoseconds[0]), by_value);
+	print(raw ? "raw" : "export", calls[which].name, &tally);
+	printf(" ns %lld %lld %lld\n", (long long)nanoseconds[BATCHES / 2],
+	       (long long)nanoseconds[0], (long long)nanoseconds[BATCHES - 1]);
+}
+
+static DWORD WINAPI thread(void *arg)
+{
+	struct tally *tally = arg;
+
+	while (!stop || tally->served[NTDLL] + tally->served[LINUX] + tally->served[WRONG] < 500) {
+		int which;
+
+		for (which = WRITE; which < NONE; which++) {
+			uint64_t result;
+			enum server server = call(which, TRUE, &result);
+
+			count(tally, server, result);
+		}
+	}
+	return 0;
+}
+
+/* Threads arm themselves one by one, and being suspended takes a signal: neither may lose a call. */
+static void threads(void)
+{
+	struct tally tallies[THREADS] = {}, sum = {};
+	HANDLE handles[THREADS];
+	int i, j;
+
+	for (i = 0; i < THREADS; i++) {
+		handles[i] = CreateThread(NULL, 0, thread, &tallies[i], 0, NULL);
+		if (!handles[i])
+			fail("CreateThread");
+	}
+	for (i = 0; i < SUSPENSIONS; i++) {
+		CONTEXT context = { .ContextFlags = CONTEXT_FULL };
+		HANDLE handle = handles[i % THREADS];
+
+		if (SuspendThread(handle) == (DWORD)-1 || !GetThreadContext(handle, &context) ||
+		    ResumeThread(handle) == (DWORD)-1)
+			fail("a thread cannot be suspended");
+		Sleep(1);
+	}
+	stop = 1;
+	if (WaitForMultipleObjects(THREADS, handles, TRUE, INFINITE) != WAIT_OBJECT_0)
+		fail("WaitForMultipleObjects");
+	for (i = 0; i < THREADS; i++) {
+		if (!i)
+			sum.first_result = tallies[i].first_result;
+		for (j = 0; j < SERVERS; j++)
+			sum.served[j] += tallies[i].served[j];
+	}
+	print("raw", "threads", &sum);
+	printf("\n");
+}
+
+static struct tally in_handler;
+static void *guarded;
+
+static LONG CALLBACK handler(EXCEPTION_POINTERS *exception)
+{
+	uint64_t result;
+	enum server server;
+
+	if (exception->ExceptionRecord->ExceptionCode != EXCEPTION_ACCESS_VIOLATION)
+		return EXCEPTION_CONTINUE_SEARCH;
+	server = call(COUNTER, TRUE, &result);
+	count(&in_handler, server, result);
+	if (!VirtualAlloc(guarded, 4096, MEM_COMMIT, PAGE_READWRITE))
+		fail("VirtualAlloc");
+	return EXCEPTION_CONTINUE_EXECUTION;
+}
+
+/* An exception begins as a signal: calls in its handler, and behind it, are Windows code's as any. */
+static void exceptions(void)
+{
+	void *cookie = AddVectoredExceptionHandler(1, handler);
+	uint64_t result;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		enum server server;
+
+		guarded = VirtualAlloc(NULL, 4096, MEM_RESERVE, PAGE_READWRITE);
+		if (!guarded)
+			fail("VirtualAlloc");
+		*(volatile char *)guarded = 1;
+		server = call(COUNTER, TRUE, &result);
+		count(&in_handler, server, result);
+		VirtualFree(guarded, 0, MEM_RELEASE);
+	}
+	RemoveVectoredExceptionHandler(cookie);
+	print("raw", "exceptions", &in_handler);
+	printf("\n");
+}
+
+int main(int argc, char **argv)
+{
+	BOOL raw = argc < 2 || strcmp(argv[1], "exports");
+	uint64_t result;
+	int i;
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	printf("raw: begin\n");
+	file = CreateFileA("C:\\raw.txt", GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
+	if (file == INVALID_HANDLE_VALUE)
+		fail("CreateFile");
+	reserved = VirtualAlloc(NULL, 0x10000, MEM_RESERVE, PAGE_READWRITE);
+	if (!reserved)
+		fail("VirtualAlloc");
+	read_numbers();
+	for (i = WRITE; i < NONE; i++)
+		many(i, FALSE);
+	printf("raw: exports end\n");
+	if (!raw)
+		return 0;
+	for (i = WRITE; i <= NONE; i++)
+		many(i, TRUE);
+	exceptions();
+	threads();
+	printf("raw: file %ld of %ld\n", (long)GetFileSize(file, NULL), written * 16);
+	printf("raw: end\n");
+	result = raw_NtTerminateProcess(GetCurrentProcess(), BY_RAW_CALL);
+	printf("raw: raw NtTerminateProcess came back %#llx\n", (unsigned long long)result);
+	ExitProcess(43);
+}

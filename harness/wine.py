@@ -105,7 +105,8 @@ class Run:
         status = int(match[1]) if match else None
         if server == "ntdll":
             self.result(LAST, status == BY_RAW_CALL and not back,
-                        f"it came back ({answer(int(back[1], 16))})" if back else f"the exit status is {status}, not {BY_RAW_CALL}")
+                        f"it came back ({answer(int(back[1], 16))})" if back
+                        else f"the exit status is {status}, not {BY_RAW_CALL}")
         else:
             self.result(LAST, status == BY_EXPORT and back,
                         f"it did not come back, and the exit status is {status}, not {BY_EXPORT}")
@@ -159,6 +160,7 @@ def main():
         except Broken as why:
             failed += 1
             print(f"BROKEN: {name}: {why}. The set-up does not work; that says nothing of the feature.",
+                  *(f"The kernel: {what}" for what, _ in run.splats),
                   f"The end of {options.runs}/{name}/console.log:", *run.excerpt(), sep="\n    ")
             continue
         run.check_calls(server)

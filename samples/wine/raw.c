@@ -95,7 +95,12 @@ static struct {
 	[TERMINATE] = { "NtTerminateProcess", &number_NtTerminateProcess, 0 },
 };
 
+/* A record a write, each at a place of its own, and how many were written. */
+static const char record[] = "sixteen letters\n";
+#define RECORD 16
+
 static HANDLE file;
+static LONG places;
 static LONG written;
 static char *reserved;
 static volatile LONG stop;
@@ -152,11 +157,11 @@ static enum server call(int which, BOOL raw, uint64_t *result)
 	case WRITE: {
 		write_fn *write = raw ? raw_NtWriteFile : calls[which].export;
 		IO_STATUS_BLOCK io = { .Information = 0 };
-		LARGE_INTEGER end = { .QuadPart = -1 };
+		LARGE_INTEGER place = { .QuadPart = RECORD * (InterlockedIncrement(&places) - 1) };
 		enum server server;
 
-		*result = write(file, NULL, NULL, NULL, &io, "sixteen letters\n", 16, &end, NULL);
-		server = who(*result, 0, io.Information == 16);
+		*result = write(file, NULL, NULL, NULL, &io, record, RECORD, &place, NULL);
+		server = who(*result, 0, io.Information == RECORD);
 		if (server == NTDLL)
 			InterlockedIncrement(&written);
 		return server;
@@ -324,6 +329,19 @@ static void exceptions(void)
 	printf("\n");
 }
 
+/* Whether what was written is there. */
+static void read_back(void)
+{
+	char buffer[RECORD];
+	LONG found = 0;
+	DWORD length;
+
+	SetFilePointer(file, 0, NULL, FILE_BEGIN);
+	while (ReadFile(file, buffer, RECORD, &length, NULL) && length == RECORD)
+		found += !memcmp(buffer, record, RECORD);
+	printf("raw: file %ld of %ld\n", found, written);
+}
+
 int main(int argc, char **argv)
 {
 	BOOL raw = argc < 2 || strcmp(argv[1], "exports");
@@ -332,7 +350,7 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	printf("raw: begin\n");
-	file = CreateFileA("C:\\raw.txt", GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
+	file = CreateFileA("C:\\raw.txt", GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
 	if (file == INVALID_HANDLE_VALUE)
 		fail("CreateFile");
 	reserved = VirtualAlloc(NULL, 0x10000, MEM_RESERVE, PAGE_READWRITE);
@@ -348,7 +366,7 @@ int main(int argc, char **argv)
 		many(i, TRUE);
 	exceptions();
 	threads();
-	printf("raw: file %ld of %ld\n", (long)GetFileSize(file, NULL), written * 16);
+	read_back();
 	printf("raw: end\n");
 	result = raw_NtTerminateProcess(GetCurrentProcess(), BY_RAW_CALL);
 	printf("raw: raw NtTerminateProcess came back %#llx\n", (unsigned long long)result);

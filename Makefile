@@ -3,11 +3,12 @@
 
 # What the scripts read from the environment.
 export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
-export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED
+export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED KCONFIG
 
 .NOTPARALLEL:
 .PHONY: coverage bisectable neighbours dist wine
 .PHONY: help setup run shell check lint rules reference bench matrix setup-matrix soak fuzz mutants
+.PHONY: deb
 .PHONY: kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
 
 help:
@@ -29,6 +30,7 @@ help:
 #| make coverage       which lines and branches of the series the selftests reach
 #| make bisectable     every prefix of the series: does it build, boot, and keep the rules?
 #| make neighbours     the kernel's own selftests, without and with the series
+#| make deb            Debian packages of the patched kernel, to build/deb/
 #|
 #| make kernel         build the kernel of CONFIG into build/CONFIG/
 #| make kernel-image   the same, then print the image's path
@@ -51,6 +53,8 @@ help:
 #| QUICK=1             check: only what takes a newcomer under 20 minutes
 #|                     soak: on the kernel of make run, without faults and leaks
 #| OPERATIONS= SEED=   fuzz: how many (1000000), and the number that decides about them
+#| KCONFIG=path        deb: of which configuration, a file or a name in harness/configs/
+#|                     (cloud-amd64 of Debian)
 #| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
 #|                     run, shell: QEMU's -cpu, further options, kernel command line,
 #|                     memory, CPUs, tcg or kvm (bench: ACCEL=kvm gives nanoseconds)
@@ -125,6 +129,10 @@ bisectable: setup
 
 neighbours: setup
 	@harness/neighbours
+
+deb: setup
+	@harness/setup --deb
+	@harness/deb
 
 kernel: setup
 	@harness/kernel $(CONFIG)

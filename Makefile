@@ -8,7 +8,7 @@ export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED KCON
 .NOTPARALLEL:
 .PHONY: coverage bisectable neighbours dist wine
 .PHONY: help setup run shell check lint rules reference bench matrix setup-matrix soak fuzz mutants
-.PHONY: deb
+.PHONY: deb deb-test
 .PHONY: kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
 
 help:
@@ -31,6 +31,7 @@ help:
 #| make bisectable     every prefix of the series: does it build, boot, and keep the rules?
 #| make neighbours     the kernel's own selftests, without and with the series
 #| make deb            Debian packages of the patched kernel, to build/deb/
+#| make deb-test       build, install, boot and test them, in a Debian of their own
 #|
 #| make kernel         build the kernel of CONFIG into build/CONFIG/
 #| make kernel-image   the same, then print the image's path
@@ -53,8 +54,8 @@ help:
 #| QUICK=1             check: only what takes a newcomer under 20 minutes
 #|                     soak: on the kernel of make run, without faults and leaks
 #| OPERATIONS= SEED=   fuzz: how many (1000000), and the number that decides about them
-#| KCONFIG=path        deb: of which configuration, a file or a name in harness/configs/
-#|                     (cloud-amd64 of Debian)
+#| KCONFIG=path        deb, deb-test: of which configuration, a file or a name in
+#|                     harness/configs/ (cloud-amd64 of Debian; deb-test, a small one)
 #| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
 #|                     run, shell: QEMU's -cpu, further options, kernel command line,
 #|                     memory, CPUs, tcg or kvm (bench: ACCEL=kvm gives nanoseconds)
@@ -133,6 +134,11 @@ neighbours: setup
 deb: setup
 	@harness/setup --deb
 	@harness/deb
+
+deb-test: setup
+	@harness/setup --deb
+	@harness/setup --deb-test
+	@harness/deb-test
 
 kernel: setup
 	@harness/kernel $(CONFIG)

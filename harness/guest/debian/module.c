@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A module whose only use is that it is compiled and loaded. */
+#include <linux/module.h>
+
+static int __init module_start(void)
+{
+	pr_info("module: loaded into a kernel that it was compiled for\n");
+	return 0;
+}
+
+static void __exit module_end(void)
+{
+}
+
+module_init(module_start);
+module_exit(module_end);
+MODULE_LICENSE("GPL");

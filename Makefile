@@ -51,7 +51,7 @@ help:
 #| PROG=path           run: your own program instead of the sample, with ARGS='...'
 #| FILES='path ...'    run, shell: take these along into the guest
 #| CELLS='a b'         matrix: only these; FORCE=1 runs those that have a verdict, too
-#| QUICK=1             check: only what takes a newcomer under 20 minutes
+#| QUICK=1             check: only what takes a newcomer about 20 minutes
 #|                     soak: on the kernel of make run, without faults and leaks
 #| OPERATIONS= SEED=   fuzz: how many (1000000), and the number that decides about them
 #| KCONFIG=path        deb, deb-test: of which configuration, a file or a name in

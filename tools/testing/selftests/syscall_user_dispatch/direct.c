@@ -1,0 +1,922 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Syscall User Dispatch without a signal: rules X1 to X9 of
+ * Documentation/admin-guide/syscall-user-dispatch.rst.
+ *
+ * The handlers here are native code, and thus exempt, unless a test puts one
+ * on the foreign page. They reach their data by addresses that are fixed, as
+ * they have no register for it.
+ */
+#include "sud_ptrace.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <sys/time.h>
+
+#include "sud_regs.h"
+#include "sud_uffd.h"
+
+#include "../kselftest_harness.h"
+
+#ifndef PR_SET_SYSCALL_USER_DISPATCH_HANDLER
+#define PR_SET_SYSCALL_USER_DISPATCH_HANDLER	0x53554448
+struct ptrace_sud_config_direct {
+	struct ptrace_sud_config config;
+	__u64 handler;
+};
+#endif
+
+/* What a handler saw. */
+#define DATA_AT		0x50000
+#define DATA(off)	SUD_REGS_STR(DATA_AT) "+" #off
+
+struct seen {
+	uint64_t visits;	/* 0x00 */
+	uint64_t ax, cx, r11, sp;
+	uint64_t result;	/* 0x28: of a call of the handler's own */
+};
+
+#define seen ((volatile struct seen *)DATA_AT)
+
+/* Where else a handler may lie. */
+#define FOREIGN_HANDLER	(SUD_FOREIGN + 0xc00)
+#define UNMAPPED	0x70000UL
+
+/* No address of user space: the first that is none, and the kernel's last. */
+#define FIRST_BAD	0x7ffffffff000UL
+
+static long set_handler(sud_uword handler, sud_uword flags, sud_uword a4,
+			sud_uword a5)
+{
+	long ret;
+
+	errno = 0;
+	ret = syscall(SYS_prctl,
+		      (sud_uword)PR_SET_SYSCALL_USER_DISPATCH_HANDLER, handler,
+		      flags, a4, a5);
+	return ret == -1 ? -errno : ret;
+}
+
+static long attach(const void *handler)
+{
+	return set_handler((uintptr_t)handler, 0, 0, 0);
+}
+
+/* The calling thread is off afterwards. */
+static bool has_direct(void)
+{
+	bool has;
+
+	if (sud_arm_native(&sud_selector))
+		return false;
+	has = attach(has_direct) == 0;
+	sud_off();
+	return has;
+}
+
+static sud_word blocked_call(sud_word nr)
+{
+	sud_word ret;
+
+	sud_selector = SUD_BLOCK;
+	ret = sud_foreign_call(nr, 1, 2, 3, 4, 5, 6);
+	sud_selector = SUD_ALLOW;
+	return ret;
+}
+
+#if SUD_WORD_BITS == 64
+
+extern const char look[], look_end[], count_up[], own_call[], leave[]
+	__attribute__((visibility("hidden")));
+
+__asm__(".pushsection .text\n"
+	/* Note what there is, and change nothing. */
+	"look:\n"
+	"	movq	$1, " DATA(0x00) "\n"
+	"	mov	%rax, " DATA(0x08) "\n"
+	"	mov	%rcx, " DATA(0x10) "\n"
+	"	mov	%r11, " DATA(0x18) "\n"
+	"	mov	%rsp, " DATA(0x20) "\n"
+	"	jmp	*%rcx\n"
+	"look_end:\n"
+	/* Whichever threads come. */
+	"count_up:\n"
+	"	lock incq " DATA(0x00) "\n"
+	"	jmp	*%rcx\n"
+	/* A call of its own, allowed by the byte; the caller's stays blocked. */
+	"own_call:\n"
+	"	lea	-128(%rsp), %rsp\n"
+	"	push	%rax\n"
+	"	push	%rcx\n"
+	"	push	%r11\n"
+	"	mov	%r11, " DATA(0x18) "\n"
+	"	movb	$0, sud_selector(%rip)\n"
+	"	mov	$" SUD_REGS_STR(__NR_getppid) ", %eax\n"
+	"	syscall\n"
+	"	mov	%rax, " DATA(0x28) "\n"
+	"	movb	$1, sud_selector(%rip)\n"
+	"	lock incq " DATA(0x00) "\n"
+	"	pop	%r11\n"
+	"	pop	%rcx\n"
+	"	pop	%rax\n"
+	"	lea	128(%rsp), %rsp\n"
+	"	jmp	*%rcx\n"
+	/* Not back to the caller. */
+	"leave:\n"
+	"	and	$-16, %rsp\n"
+	"	call	leave_in_c\n"
+	"	ud2\n"
+	".popsection\n"
+);
+
+static sigjmp_buf left;
+
+void leave_in_c(void) __attribute__((used));
+void leave_in_c(void)
+{
+	sud_selector = SUD_ALLOW;
+	siglongjmp(left, 1);
+}
+
+/* Every test begins armed, unless the kernel lacks it. */
+FIXTURE(direct) {
+	pid_t pid;
+};
+
+FIXTURE_SETUP(direct)
+{
+	ASSERT_TRUE(sud_setup());
+	SUD_REQUIRE_SETUP();
+	if (!has_direct())
+		SUD_SKIP_SETUP("no direct dispatch in this kernel");
+	ASSERT_EQ((void *)DATA_AT,
+		  mmap((void *)DATA_AT, 4096, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+}
+
+FIXTURE_TEARDOWN(direct)
+{
+	sud_put_down(self->pid);
+	sud_selector = SUD_ALLOW;
+	EXPECT_EQ(0, sud_off());
+}
+
+/* Is a handler attached? */
+static bool is_attached(void)
+{
+	uint64_t before = seen->visits;
+	sud_word ret = blocked_call(SYS_getpid);
+
+	return ret == SYS_getpid && seen->visits == before + 1;
+}
+
+TEST_F(direct, X1_arguments)
+{
+	EXPECT_EQ(-EINVAL, set_handler((uintptr_t)look, 1, 0, 0));
+	EXPECT_EQ(-EINVAL, set_handler((uintptr_t)look, 0, 1, 0));
+	EXPECT_EQ(-EINVAL, set_handler((uintptr_t)look, 0, 0, 1));
+	EXPECT_EQ(-EINVAL, set_handler(0, 1, 0, 0));
+	EXPECT_EQ(-EINVAL, set_handler(0, 0, 1, 0));
+	EXPECT_EQ(-EINVAL, set_handler(0, 0, 0, 1));
+	EXPECT_EQ(-EINVAL, set_handler(FIRST_BAD, 1ULL << 32, 0, 0));
+	EXPECT_EQ(-EFAULT, set_handler(FIRST_BAD, 0, 0, 0));
+	EXPECT_EQ(-EFAULT, set_handler(0x800000000000, 0, 0, 0));
+	EXPECT_EQ(-EFAULT, set_handler(0x8000000000000000, 0, 0, 0));
+	EXPECT_EQ(-EFAULT, set_handler(-1, 0, 0, 0));
+	/* None of these has attached one. */
+	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
+	EXPECT_EQ(1, sud_count);
+	EXPECT_EQ(0, set_handler(FIRST_BAD - 1, 0, 0, 0));
+	/* One that fails leaves the former. */
+	EXPECT_EQ(0, attach(count_up));
+	EXPECT_EQ(-EFAULT, set_handler(-1, 0, 0, 0));
+	EXPECT_TRUE(is_attached());
+	EXPECT_EQ(1, sud_count);
+}
+
+TEST_F(direct, X1_not_armed)
+{
+	ASSERT_EQ(0, sud_off());
+	EXPECT_EQ(-EINVAL, attach(look));
+	/* Before the address is looked at. */
+	EXPECT_EQ(-EINVAL, set_handler(-1, 0, 0, 0));
+	EXPECT_EQ(0, set_handler(0, 0, 0, 0));
+	EXPECT_EQ(-EINVAL, set_handler(0, 1, 0, 0));
+}
+
+TEST_F(direct, X2_detached_by_0)
+{
+	ASSERT_EQ(0, attach(count_up));
+	EXPECT_TRUE(is_attached());
+	EXPECT_EQ(0, set_handler(0, 0, 0, 0));
+	EXPECT_FALSE(is_attached());
+	EXPECT_EQ(1, sud_count);
+}
+
+TEST_F(direct, X2_detached_by_arming_again)
+{
+	ASSERT_EQ(0, attach(count_up));
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_FALSE(is_attached());
+	EXPECT_EQ(1, sud_count);
+}
+
+TEST_F(direct, X2_not_detached_by_arming_in_vain)
+{
+	ASSERT_EQ(0, attach(count_up));
+	ASSERT_EQ(-EINVAL, sud_arm(SUD_EXCL, 1, 0, NULL));
+	EXPECT_TRUE(is_attached());
+	EXPECT_EQ(0, sud_count);
+}
+
+TEST_F(direct, X2_detached_by_off)
+{
+	ASSERT_EQ(0, attach(count_up));
+	ASSERT_EQ(0, sud_off());
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_FALSE(is_attached());
+	EXPECT_EQ(1, sud_count);
+}
+
+/* The child arms itself: nothing of the parent's has been left to it. */
+static int child_arms(void *arg)
+{
+	if (sud_arm_native(&sud_selector))
+		return 2;
+	return is_attached();
+}
+
+TEST_F(direct, X2_fork)
+{
+	ASSERT_EQ(0, attach(count_up));
+	EXPECT_TRUE(sud_exited(sud_run_child(child_arms, NULL), 0));
+	EXPECT_TRUE(is_attached());
+}
+
+static void *thread_arms(void *arg)
+{
+	return (void *)(uintptr_t)child_arms(NULL);
+}
+
+TEST_F(direct, X2_clone)
+{
+	pthread_t thread;
+	void *ret = NULL;
+
+	ASSERT_EQ(0, attach(count_up));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_arms, NULL));
+	ASSERT_EQ(0, pthread_join(thread, &ret));
+	EXPECT_EQ(NULL, ret);
+	EXPECT_TRUE(is_attached());
+}
+
+TEST_F(direct, X3_integer_registers)
+{
+	unsigned int i;
+
+	if (!sud_regs_map())
+		SKIP(return, "no xsave");
+	ASSERT_EQ(0, attach(look));
+	sud_selector = SUD_BLOCK;
+	sud_regs_call();
+	sud_selector = SUD_ALLOW;
+	EXPECT_EQ(0, sud_count);
+	EXPECT_EQ(1, seen->visits);
+	EXPECT_EQ(sud_regs->in[SUD_AX], seen->ax);
+	EXPECT_EQ(sud_regs_call_ip(), seen->cx);
+	EXPECT_EQ(sud_regs->flags_in, seen->r11);
+	EXPECT_EQ(sud_regs->sp_in, seen->sp);
+	for (i = 0; i < SUD_NR_REGS; i++) {
+		if (i == SUD_CX || i == SUD_R11)
+			continue;
+		EXPECT_EQ(sud_regs->in[i], sud_regs->out[i]) {
+			TH_LOG("register %u", i);
+		}
+	}
+	EXPECT_EQ(sud_regs_call_ip(), sud_regs->out[SUD_CX]);
+	EXPECT_EQ(sud_regs->flags_in, sud_regs->out[SUD_R11]);
+	EXPECT_EQ(sud_regs->sp_in, sud_regs->sp_out);
+}
+
+TEST_F(direct, X3_flags)
+{
+	/* Carry, parity, adjust, zero, sign, direction, overflow, AC, ID. */
+	static const uint64_t flags[] = {
+		0x1, 0x4, 0x10, 0x40, 0x80, 0x400, 0x800, 0x40000, 0x200000,
+		0x240cd5 | 0x800,
+	};
+	unsigned int i;
+
+	if (!sud_regs_map())
+		SKIP(return, "no xsave");
+	ASSERT_EQ(0, attach(look));
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		sud_regs->flags_in = 0x202 | flags[i];
+		sud_selector = SUD_BLOCK;
+		sud_regs_call();
+		sud_selector = SUD_ALLOW;
+		EXPECT_EQ(sud_regs->flags_in, sud_regs->flags_out);
+		EXPECT_EQ(sud_regs->flags_in, seen->r11);
+	}
+	EXPECT_EQ(0, sud_count);
+}
+
+TEST_F(direct, X3_vector_registers)
+{
+	const char *differs;
+
+	if (!sud_regs_map())
+		SKIP(return, "no xsave");
+	ASSERT_EQ(0, attach(look));
+	sud_selector = SUD_BLOCK;
+	sud_regs_call();
+	sud_selector = SUD_ALLOW;
+	differs = sud_regs_differ(sud_regs->xout);
+	EXPECT_EQ(NULL, differs) {
+		TH_LOG("%s", differs);
+	}
+	EXPECT_EQ(1, seen->visits);
+}
+
+TEST_F(direct, X3_red_zone)
+{
+	static const unsigned int order[SUD_REGS_RED_SLOTS] = {
+		SUD_AX, SUD_BX, SUD_CX, SUD_DX, SUD_SI, SUD_DI, SUD_BP, SUD_R8,
+		SUD_R9, SUD_R10, SUD_R11, SUD_R12, SUD_R13, SUD_R14, SUD_R15,
+		SUD_AX,
+	};
+	unsigned int i;
+
+	if (!sud_regs_map())
+		SKIP(return, "no xsave");
+	ASSERT_EQ(0, attach(look));
+	sud_selector = SUD_BLOCK;
+	sud_regs_call();
+	sud_selector = SUD_ALLOW;
+	for (i = 0; i < SUD_REGS_RED_SLOTS; i++)
+		EXPECT_EQ(sud_regs->in[order[i]], sud_regs->red_out[i]);
+	EXPECT_EQ(1, seen->visits);
+}
+
+/* Those that look like a restart, and those that do not fit into 32 bits. */
+TEST_F(direct, X3_numbers)
+{
+	static const sud_word numbers[] = {
+		0, 1, -1, -4, -512, -513, -514, -516, -4095, INT32_MIN,
+		INT32_MAX, SUD_X32_BIT, SUD_X32_BIT | 1, 0xffffffff,
+		0x100000000, INT64_MIN, INT64_MAX, 9999, SYS_exit_group,
+		SYS_restart_syscall, SYS_rt_sigreturn,
+	};
+	unsigned int i;
+
+	ASSERT_EQ(0, attach(look));
+	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+		seen->visits = 0;
+		EXPECT_EQ(numbers[i], blocked_call(numbers[i]));
+		EXPECT_EQ(1, seen->visits);
+		EXPECT_EQ(numbers[i], seen->ax);
+		EXPECT_EQ(sud_foreign_ip(), seen->cx);
+	}
+	EXPECT_EQ(0, sud_count);
+}
+
+TEST_F(direct, X3_selector_and_mask_stay)
+{
+	sigset_t mask, after;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGSYS);
+	sigaddset(&mask, SIGUSR2);
+	ASSERT_EQ(0, sigprocmask(SIG_SETMASK, &mask, NULL));
+	ASSERT_EQ(0, attach(look));
+	sud_selector = SUD_BLOCK;
+	/* With SIGSYS blocked a signal would kill. */
+	EXPECT_EQ(77, sud_foreign_call(77, 0, 0, 0, 0, 0, 0));
+	EXPECT_EQ(SUD_BLOCK, sud_selector);
+	sud_selector = SUD_ALLOW;
+	ASSERT_EQ(0, sigprocmask(SIG_SETMASK, NULL, &after));
+	EXPECT_EQ(1, sigismember(&after, SIGSYS));
+	EXPECT_EQ(1, sigismember(&after, SIGUSR2));
+	EXPECT_EQ(0, sigismember(&after, SIGUSR1));
+}
+
+TEST_F(direct, X3_handler_makes_calls)
+{
+	uint64_t i;
+
+	ASSERT_EQ(0, attach(own_call));
+	for (i = 1; i <= 100; i++) {
+		ASSERT_EQ(SYS_exit_group, blocked_call(SYS_exit_group));
+		ASSERT_EQ(i, seen->visits);
+		ASSERT_EQ(getppid(), seen->result);
+	}
+	EXPECT_EQ(0, sud_count);
+}
+
+TEST_F(direct, X3_handler_on_the_foreign_page)
+{
+	ASSERT_TRUE(sud_foreign_add(FOREIGN_HANDLER, look, look_end));
+	ASSERT_EQ(0, attach((void *)FOREIGN_HANDLER));
+	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
+	EXPECT_EQ(1, seen->visits);
+	EXPECT_EQ(0, sud_count);
+}
+
+TEST_F(direct, X3_handler_leaves)
+{
+	volatile int i;
+
+	ASSERT_EQ(0, attach(leave));
+	for (i = 0; i < 100; i++) {
+		if (sigsetjmp(left, 0))
+			continue;
+		sud_selector = SUD_BLOCK;
+		sud_foreign_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+		ASSERT_TRUE(false);
+	}
+	EXPECT_EQ(100, i);
+	EXPECT_EQ(0, sud_count);
+}
+
+/* What is run is run, handler or not. */
+TEST_F(direct, X3_allowed_and_exempt)
+{
+	ASSERT_EQ(0, attach(count_up));
+	EXPECT_EQ(getpid(), sud_foreign_call(SYS_getpid, 0, 0, 0, 0, 0, 0));
+	sud_selector = SUD_BLOCK;
+	EXPECT_EQ(getpid(), syscall(SYS_getpid));
+	sud_selector = SUD_ALLOW;
+	EXPECT_EQ(0, seen->visits);
+	EXPECT_EQ(0, sud_count);
+}
+
+/* No register is free for the address. */
+#ifndef __ILP32__
+static sud_word int80(sud_word nr)
+{
+	return ((sud_word (*)(sud_word))(SUD_FOREIGN + 0x300))(nr);
+}
+
+extern const char int80_code[], int80_end[]
+	__attribute__((visibility("hidden")));
+
+__asm__(".pushsection .text\n"
+	"int80_code:\n"
+	"	mov	%rdi, %rax\n"
+	"	int	$0x80\n"
+	"	ret\n"
+	"int80_end:\n"
+	".popsection\n");
+
+TEST_F(direct, X4_int80_is_a_signal)
+{
+	ASSERT_TRUE(sud_foreign_add(SUD_FOREIGN + 0x300, int80_code,
+				    int80_end));
+	ASSERT_EQ(0, attach(count_up));
+	sud_selector = SUD_BLOCK;
+	EXPECT_EQ(20, int80(20));
+	sud_selector = SUD_ALLOW;
+	EXPECT_EQ(0, seen->visits);
+	ASSERT_EQ(1, sud_count);
+	EXPECT_EQ(AUDIT_ARCH_I386, sud_log[0].info.si_arch);
+	EXPECT_EQ(SYS_USER_DISPATCH, sud_log[0].info.si_code);
+}
+#endif
+
+/* A signal finds the thread at the handler's first instruction. */
+static volatile unsigned int signals;
+static volatile unsigned long signal_ip;
+static volatile sud_word signal_nr;
+
+static void on_signal(int sig, siginfo_t *info, void *context)
+{
+	signals++;
+	signal_ip = SUD_REG_IP((ucontext_t *)context);
+	signal_nr = SUD_REG_RET((ucontext_t *)context);
+}
+
+static bool handle(int sig, int flags)
+{
+	struct sigaction act = {
+		.sa_sigaction = on_signal,
+		.sa_flags = SA_SIGINFO | flags,
+	};
+
+	return !sigaction(sig, &act, NULL);
+}
+
+struct flooder {
+	pthread_t victim;
+	volatile bool stop;
+};
+
+static void *flood(void *arg)
+{
+	struct flooder *f = arg;
+
+	while (!f->stop)
+		pthread_kill(f->victim, SIGUSR1);
+	return NULL;
+}
+
+static void send_signal(void *arg)
+{
+	pthread_t *victim = arg;
+
+	pthread_kill(*victim, SIGUSR1);
+}
+
+/* It comes while the selector is read, and is pending when that is over. */
+TEST_F(direct, X5_at_the_first_instruction)
+{
+	static const sud_word numbers[] = {
+		SYS_getpid, -1, -512, -513, -514, -516, SYS_restart_syscall,
+	};
+	pthread_t me = pthread_self();
+	struct sud_uffd u = {
+		.meanwhile = send_signal,
+		.arg = &me,
+		.byte = SUD_BLOCK,
+	};
+	unsigned int i;
+	sud_word ret;
+
+	if (sud_uffd_open(&u))
+		SKIP(return, "no userfaultfd");
+	ASSERT_TRUE(handle(SIGUSR1, SA_RESTART));
+	ASSERT_EQ(0, sud_arm_native(u.page));
+	ASSERT_EQ(0, attach(count_up));
+	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+		signals = 0;
+		ASSERT_EQ(0, sud_uffd_start(&u));
+		ret = sud_foreign_call(numbers[i], 1, 2, 3, 4, 5, 6);
+		*u.page = SUD_ALLOW;
+		ASSERT_EQ(NULL, sud_uffd_join(&u));
+		EXPECT_EQ(numbers[i], ret);
+		EXPECT_EQ(i + 1, seen->visits);
+		EXPECT_EQ(1, signals);
+		EXPECT_EQ((uintptr_t)count_up, signal_ip);
+		EXPECT_EQ(numbers[i], signal_nr);
+	}
+	EXPECT_EQ(0, sud_count);
+}
+
+TEST_F(direct, X5_flood_of_signals)
+{
+	static const sud_word numbers[] = { SYS_read, -512, -513, -514, -516 };
+	struct itimerval period = { { 0, 300 }, { 0, 300 } };
+	struct flooder f = { .victim = pthread_self() };
+	pthread_t sibling;
+	uint64_t i;
+
+	ASSERT_TRUE(handle(SIGUSR1, SA_RESTART));
+	ASSERT_TRUE(handle(SIGALRM, 0));
+	ASSERT_EQ(0, pthread_create(&sibling, NULL, flood, &f));
+	ASSERT_EQ(0, attach(count_up));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &period, NULL));
+	for (i = 0; i < 20000; i++) {
+		sud_word nr = numbers[i % ARRAY_SIZE(numbers)];
+
+		ASSERT_EQ(nr, blocked_call(nr));
+		ASSERT_EQ(i + 1, seen->visits);
+	}
+	memset(&period, 0, sizeof(period));
+	setitimer(ITIMER_REAL, &period, NULL);
+	f.stop = true;
+	pthread_join(sibling, NULL);
+	EXPECT_LT(0, signals);
+	EXPECT_EQ(0, sud_count);
+}
+
+static void nothing(void)
+{
+	pause();
+}
+
+/* ---- Tracers ---- */
+
+static void makes_calls(void)
+{
+	if (sud_arm_native(&sud_selector) || attach(count_up))
+		_exit(2);
+	raise(SIGSTOP);
+	blocked_call(SYS_getpid);
+	blocked_call(-1);
+	blocked_call(SYS_exit_group);
+	_exit(sud_count);
+}
+
+/* No stop but that of exit_group(). */
+TEST_F(direct, X6_invisible_to_a_tracer)
+{
+	struct ptrace_syscall_info info;
+	unsigned int calls = 0;
+	int stop;
+
+	self->pid = sud_fork_tracee(makes_calls, 0);
+	ASSERT_LT(0, self->pid);
+	ASSERT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, 0));
+	for (;;) {
+		stop = sud_resume(PTRACE_SYSCALL, self->pid, 0);
+		if (stop != SUD_STOP_SYSCALL)
+			break;
+		ASSERT_LT(0, sud_ptrace(PTRACE_GET_SYSCALL_INFO, self->pid,
+					sizeof(info), (unsigned long)&info));
+		if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+			calls++;
+			EXPECT_EQ(SYS_exit_group, info.entry.nr);
+		}
+	}
+	EXPECT_EQ(-1, stop);
+	EXPECT_LE(1, calls);
+	EXPECT_EQ(3, seen->visits);
+	self->pid = 0;
+}
+
+static int kills_others(void *arg)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getuid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { ARRAY_SIZE(filter), filter };
+
+	if (sud_arm_native(&sud_selector) || attach(count_up) ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+		return 2;
+	if (blocked_call(SYS_getuid) != SYS_getuid)
+		return 3;
+	/* By itself, it is killed. */
+	sud_foreign_call(SYS_getuid, 0, 0, 0, 0, 0, 0);
+	return 4;
+}
+
+TEST_F(direct, X6_invisible_to_seccomp)
+{
+	EXPECT_TRUE(sud_killed(sud_run_child(kills_others, NULL), SIGSYS));
+	EXPECT_EQ(1, seen->visits);
+}
+
+static int bad_selector(void *arg)
+{
+	if (sud_arm_native(&sud_selector) || attach(count_up))
+		return 2;
+	sud_selector = 2;
+	sud_foreign_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	return 3;
+}
+
+static int bad_selector_address(void *arg)
+{
+	if (sud_arm_native((void *)UNMAPPED) || attach(count_up))
+		return 2;
+	sud_foreign_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	return 3;
+}
+
+TEST_F(direct, X6_bad_selector_ends_the_process)
+{
+	EXPECT_TRUE(sud_killed(sud_run_child(bad_selector, NULL), SIGSYS));
+	EXPECT_TRUE(sud_killed(sud_run_child(bad_selector_address, NULL),
+			       SIGSEGV));
+	EXPECT_EQ(0, seen->visits);
+}
+
+/* Single steps: the next stop is at the handler's first instruction. */
+static void check_step(struct __test_metadata *_metadata, pid_t pid,
+		       long request)
+{
+	struct user_regs_struct regs = { };
+	siginfo_t info;
+	int i;
+
+	for (i = 0; i < 1000; i++) {
+		ASSERT_EQ(0, sud_ptrace(PTRACE_GETREGS, pid, 0,
+					(unsigned long)&regs));
+		if (regs.rip == sud_foreign_ip() - SUD_INSN_LEN)
+			break;
+		ASSERT_EQ(SIGTRAP, sud_resume(request, pid, 0));
+	}
+	ASSERT_GT(1000, i);
+	ASSERT_EQ(SIGTRAP, sud_resume(request, pid, 0));
+	ASSERT_EQ(0, sud_ptrace(PTRACE_GETREGS, pid, 0, (unsigned long)&regs));
+	EXPECT_EQ((uintptr_t)count_up, regs.rip);
+	EXPECT_EQ(sud_foreign_ip(), regs.rcx);
+	EXPECT_EQ(SYS_getpid, regs.rax);
+	EXPECT_EQ((unsigned long long)-1, regs.orig_rax);
+	EXPECT_EQ(0, sud_ptrace_siginfo(pid, &info));
+	EXPECT_EQ(SIGTRAP, info.si_signo);
+	/* lock incq, then the jump */
+	ASSERT_EQ(SIGTRAP, sud_resume(request, pid, 0));
+	ASSERT_EQ(SIGTRAP, sud_resume(request, pid, 0));
+	ASSERT_EQ(0, sud_ptrace(PTRACE_GETREGS, pid, 0, (unsigned long)&regs));
+	EXPECT_EQ(sud_foreign_ip(), regs.rip);
+	EXPECT_EQ(1, seen->visits);
+}
+
+TEST_F(direct, X7_singlestep)
+{
+	self->pid = sud_fork_tracee(makes_calls, 0);
+	ASSERT_LT(0, self->pid);
+	ASSERT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, 0));
+	check_step(_metadata, self->pid, PTRACE_SINGLESTEP);
+	EXPECT_TRUE(sud_exited(sud_run_to_end(self->pid), 0));
+	self->pid = 0;
+}
+
+static void makes_one_call(void)
+{
+	/* Nothing is run any more once calls are emulated. */
+	if (sud_arm_native(&sud_selector) || attach(count_up))
+		_exit(2);
+	sud_selector = SUD_BLOCK;
+	raise(SIGSTOP);
+	for (;;)
+		sud_foreign_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+TEST_F(direct, X7_sysemu_singlestep)
+{
+	int i, stop = 0;
+
+	self->pid = sud_fork_tracee(makes_one_call, 0);
+	ASSERT_LT(0, self->pid);
+	ASSERT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, 0));
+	/* Past what raise() has left to do: its calls are stops. */
+	for (i = 0; i < 1000 && stop != SIGTRAP; i++)
+		stop = sud_resume(PTRACE_SYSEMU_SINGLESTEP, self->pid, 0);
+	ASSERT_EQ(SIGTRAP, stop);
+	for (i = 0; i < 1000; i++) {
+		struct user_regs_struct regs;
+
+		ASSERT_EQ(0, sud_ptrace(PTRACE_GETREGS, self->pid, 0,
+					(unsigned long)&regs));
+		if (regs.rip >= SUD_FOREIGN && regs.rip < SUD_FOREIGN + 4096)
+			break;
+		sud_resume(PTRACE_SYSEMU_SINGLESTEP, self->pid, 0);
+	}
+	check_step(_metadata, self->pid, PTRACE_SYSEMU_SINGLESTEP);
+}
+
+/* Where the program was trapped since the call. */
+static volatile unsigned long trap_ip[4];
+static volatile unsigned int traps;
+static volatile bool called;
+
+static void on_trap(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+
+	if (called && traps < ARRAY_SIZE(trap_ip))
+		trap_ip[traps++] = SUD_REG_IP(uc);
+	if ((unsigned long)SUD_REG_IP(uc) == sud_regs_call_ip() - SUD_INSN_LEN)
+		called = true;
+	/* Off, once it has come back. */
+	if ((unsigned long)SUD_REG_IP(uc) == sud_regs_call_ip())
+		uc->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+}
+
+/*
+ * A program's own trap flag: one instruction later than a tracer's step, as
+ * after any call. (The first of "look" are a move each.)
+ */
+TEST_F(direct, X7_own_trap_flag)
+{
+	struct sigaction act = {
+		.sa_sigaction = on_trap,
+		.sa_flags = SA_SIGINFO,
+	};
+
+	if (!sud_regs_map())
+		SKIP(return, "no xsave");
+	ASSERT_EQ(0, sigaction(SIGTRAP, &act, NULL));
+	ASSERT_EQ(0, attach(look));
+	sud_regs->flags_in |= 0x100;
+	sud_selector = SUD_BLOCK;
+	sud_regs_call();
+	sud_selector = SUD_ALLOW;
+	ASSERT_EQ(4, traps);
+	EXPECT_LT((uintptr_t)look, trap_ip[0]);
+	EXPECT_GT((uintptr_t)look_end, trap_ip[0]);
+	EXPECT_LT(trap_ip[0], trap_ip[1]);
+	EXPECT_EQ(1, seen->visits);
+	EXPECT_EQ(0, sud_count);
+}
+
+/* The tracer's requests. */
+static long get_direct(pid_t pid, struct ptrace_sud_config_direct *c)
+{
+	memset(c, 0xff, sizeof(*c));
+	return sud_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, pid,
+			  sizeof(*c), (unsigned long)c);
+}
+
+static long set_direct(pid_t pid, struct ptrace_sud_config config,
+		       uint64_t handler)
+{
+	struct ptrace_sud_config_direct c = { config, handler };
+
+	return sud_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, pid,
+			  sizeof(c), (unsigned long)&c);
+}
+
+TEST_F(direct, X8_get_and_set)
+{
+	struct ptrace_sud_config native = sud_config_native(0);
+	struct ptrace_sud_config_direct c;
+
+	self->pid = sud_fork_tracee(nothing, 0);
+	ASSERT_LT(0, self->pid);
+	ASSERT_EQ(0, get_direct(self->pid, &c));
+	EXPECT_EQ(SUD_OFF, c.config.mode);
+	EXPECT_EQ(0, c.handler);
+
+	EXPECT_EQ(0, set_direct(self->pid, native, 0x1234));
+	ASSERT_EQ(0, get_direct(self->pid, &c));
+	EXPECT_EQ(0, memcmp(&native, &c.config, sizeof(native)));
+	EXPECT_EQ(0x1234, c.handler);
+	SUD_EXPECT_CONFIG(self->pid, native);
+
+	/* What fails changes nothing. */
+	EXPECT_EQ(-EINVAL, set_direct(self->pid, sud_config_off(), 0x1234));
+	EXPECT_EQ(-EFAULT, set_direct(self->pid, native, -1));
+	EXPECT_EQ(-EFAULT, set_direct(self->pid, sud_config_native(1),
+				      FIRST_BAD));
+	EXPECT_EQ(-EINVAL, set_direct(self->pid, sud_config(7, 0, 0, 0), 0x10));
+	EXPECT_EQ(-EINVAL, sud_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG,
+				      self->pid, 48, (unsigned long)&c));
+	EXPECT_EQ(-EFAULT, sud_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG,
+				      self->pid, sizeof(c), 8));
+	EXPECT_EQ(-EFAULT, sud_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG,
+				      self->pid, sizeof(c), 8));
+	ASSERT_EQ(0, get_direct(self->pid, &c));
+	EXPECT_EQ(0, memcmp(&native, &c.config, sizeof(native)));
+	EXPECT_EQ(0x1234, c.handler);
+
+	/* The shorter form detaches, the longer with 0 as well. */
+	EXPECT_EQ(0, sud_set(self->pid, native));
+	ASSERT_EQ(0, get_direct(self->pid, &c));
+	EXPECT_EQ(0, c.handler);
+	EXPECT_EQ(0, set_direct(self->pid, native, 0x1234));
+	EXPECT_EQ(0, set_direct(self->pid, native, 0));
+	ASSERT_EQ(0, get_direct(self->pid, &c));
+	EXPECT_EQ(0, c.handler);
+	EXPECT_EQ(0, set_direct(self->pid, sud_config_off(), 0));
+	SUD_EXPECT_CONFIG(self->pid, sud_config_off());
+}
+
+static int unmapped_handler(void *arg)
+{
+	if (sud_arm_native(&sud_selector) || attach((void *)UNMAPPED))
+		return 2;
+	sud_selector = SUD_BLOCK;
+	sud_foreign_call(SYS_exit_group, 5, 0, 0, 0, 0, 0);
+	return 3;
+}
+
+TEST_F(direct, X9_handler_that_is_not_there)
+{
+	EXPECT_TRUE(sud_killed(sud_run_child(unmapped_handler, NULL), SIGSEGV));
+}
+
+#else /* 32 bits */
+
+/* The prctl is there if the kernel is one of 64 bits; its calls are signals. */
+TEST(X4_32_bit_calls_are_signals)
+{
+	ASSERT_TRUE(sud_setup());
+	SUD_REQUIRE();
+	if (!has_direct())
+		SKIP(return, "no direct dispatch in this kernel");
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	ASSERT_EQ(0, attach(has_direct));
+	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
+	EXPECT_EQ(1, sud_count);
+	EXPECT_EQ(0, sud_off());
+}
+
+#endif
+
+/* Without it, nothing of it is there. */
+TEST(X1_all_or_nothing)
+{
+	ASSERT_TRUE(sud_setup());
+	SUD_REQUIRE();
+	if (has_direct())
+		SKIP(return, "direct dispatch in this kernel");
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	EXPECT_EQ(-EINVAL, attach(has_direct));
+	EXPECT_EQ(-EINVAL, set_handler(0, 0, 0, 0));
+	EXPECT_EQ(0, sud_off());
+	EXPECT_EQ(-EINVAL, set_handler(0, 0, 0, 0));
+}
+
+TEST_HARNESS_MAIN

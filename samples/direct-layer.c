@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * compat-layer.c in a second form, for kernels with direct dispatch
+ * (CONFIG_SYSCALL_USER_DISPATCH_DIRECT): the calls of the foreign program go on
+ * at direct_handler of direct.S, and no signal is involved.
+ *
+ * The exit status is 0 if every call went where it should, 1 if one did not, and 2 if this
+ * kernel lacks the feature.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "direct.h"
+#include "foreign.h"
+
+#if !defined(__x86_64__) || defined(__ILP32__)
+#error "This sample is written for 64-bit x86."
+#endif
+
+/* For systems whose headers are older than the feature. */
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH	59
+#define PR_SYS_DISPATCH_OFF		0
+#define PR_SYS_DISPATCH_ON		1
+#define SYSCALL_DISPATCH_FILTER_ALLOW	0
+#define SYSCALL_DISPATCH_FILTER_BLOCK	1
+#endif
+#ifndef PR_SET_SYSCALL_USER_DISPATCH_HANDLER
+#define PR_SET_SYSCALL_USER_DISPATCH_HANDLER	0x53554448
+#endif
+
+#define ALLOW	SYSCALL_DISPATCH_FILTER_ALLOW
+#define BLOCK	SYSCALL_DISPATCH_FILTER_BLOCK
+
+#define VERSION_RESULT	0x2a00
+#define CALLS		100000
+
+/* Of the thread that runs foreign code; there is one. */
+volatile unsigned char direct_selector = ALLOW;
+void *direct_stack;
+
+static unsigned long image;
+static sigjmp_buf leave;
+static long served, status;
+static unsigned int signals;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "direct-layer: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+/*
+ * Called by direct_handler, on a stack of the layer's and with the selector at ALLOW: it may use
+ * Linux and the C library as it likes. Returns what the foreign program finds in rax.
+ */
+long direct_serve(long number, const struct direct_registers *regs)
+{
+	served++;
+	switch (number) {
+	case FOREIGN_NULL:
+		return 0;
+	case FOREIGN_WRITE:
+		return write((int)regs->rdi, (const void *)regs->rsi, (size_t)regs->rdx);
+	case FOREIGN_GET_PID:
+		return getpid();
+	case FOREIGN_TIME:
+		return time(NULL);
+	case FOREIGN_VERSION:
+		return VERSION_RESULT;
+	case FOREIGN_EXIT:
+		/* The foreign program ends; its stack and registers are of no more use. */
+		status = regs->rdi;
+		siglongjmp(leave, 1);
+	default:
+		return FOREIGN_NO_SUCH_CALL;
+	}
+}
+
+static void on_sigsys(int signal)
+{
+	(void)signal;
+	signals++;
+}
+
+static void *mapped(const char *place)
+{
+	return (void *)(image + (unsigned long)(place - foreign_image));
+}
+
+static void map_foreign_image(void)
+{
+	size_t size = (size_t)(foreign_image_end - foreign_image);
+	void *copy = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (copy == MAP_FAILED)
+		die("mapping the foreign image");
+	memcpy(copy, foreign_image, size);
+	if (mprotect(copy, size, PROT_READ | PROT_EXEC))
+		die("making the foreign image executable");
+	image = (unsigned long)copy;
+}
+
+static void attach(void)
+{
+	struct utsname uts;
+
+	/* No region is exempt: without signals there is no return that has to be. */
+	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0, 0, &direct_selector) == 0 &&
+	    prctl(PR_SET_SYSCALL_USER_DISPATCH_HANDLER, direct_handler, 0, 0, 0) == 0)
+		return;
+	uname(&uts);
+	fprintf(stderr, "direct-layer: this kernel, Linux %s, has no direct dispatch (prctl: %s).\n"
+			"`make run CONFIG=direct` builds and boots one that has.\n", uts.release, strerror(errno));
+	exit(2);
+}
+
+int main(void)
+{
+	const char text[] = "  \"I am foreign code, and nobody sent me a signal.\"\n";
+	struct foreign_block block = { .text = text, .length = sizeof(text) - 1, .status = 42 };
+	void (*program)(struct foreign_block *);
+	long (*repeat)(long, long);
+	char *stack = aligned_alloc(16, DIRECT_STACK_SIZE);
+	long pid = getpid(), now, last;
+	bool right;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!stack || signal(SIGSYS, on_sigsys) == SIG_ERR)
+		die("a stack and a signal handler");
+	direct_stack = stack + DIRECT_STACK_SIZE;
+	map_foreign_image();
+	program = mapped(foreign_main);
+	repeat = mapped(foreign_repeat);
+	attach();
+
+	now = time(NULL);
+	if (sigsetjmp(leave, 1) == 0) {
+		direct_selector = BLOCK;
+		program(&block);
+	}
+	/* Here by siglongjmp() out of direct_serve(). */
+	right = block.results[0] == block.length && block.results[1] == pid && block.results[2] >= now &&
+		block.results[3] == VERSION_RESULT && block.results[4] == FOREIGN_NO_SUCH_CALL &&
+		status == block.status && served == 6;
+
+	direct_selector = BLOCK;
+	last = repeat(FOREIGN_GET_PID, CALLS);
+	direct_selector = ALLOW;
+	right &= last == pid && served == 6 + CALLS && !signals;
+
+	prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
+	printf("%ld calls were served, %u signals came.\n%s\n", served, signals,
+	       right ? "Every call went where it should." : "WRONG: a call did not go where it should.");
+	return right ? 0 : 1;
+}

@@ -2,9 +2,9 @@
 # The chart of make bench, from the data of harness/bench.py --chart.
 # Usage: gnuplot -c bench.gnuplot svg|png DATA OUTPUT
 if (ARG1 eq "svg") {
-	set terminal svg noenhanced size 900,570 font "sans-serif,13" background "white"
+	set terminal svg noenhanced size 900,630 font "sans-serif,13" background "white"
 } else {
-	set terminal pngcairo noenhanced size 900,570 font "sans-serif,11"
+	set terminal pngcairo noenhanced size 900,630 font "sans-serif,11"
 }
 set output ARG3
 data = ARG2
@@ -19,12 +19,12 @@ set lmargin at screen 0.29
 set rmargin at screen 0.97
 
 # The panels lie below each other, each bar as high as any other.
-array bars[3] = [5, 4, 2]
+array bars[3] = [5, 6, 2]
 array titles[3] = ["A call that is run", "A call that is intercepted, served and answered", "To switch interception on or off"]
 top = 0.90
 set multiplot title "Instructions on x86-64, by the syscall instruction (in brackets: how often it was timed)"
 do for [i = 1:3] {
-	bottom = top - 0.055 * bars[i]
+	bottom = top - 0.05 * bars[i]
 	set tmargin at screen top
 	set bmargin at screen bottom
 	set autoscale
@@ -34,5 +34,5 @@ do for [i = 1:3] {
 	set title titles[i] offset 0, -0.5
 	plot data index i - 1 using ($1 / 2):0:($1 / 2):(0.36):ytic(2) with boxxyerror linecolor rgb "#4878a8", \
 	     data index i - 1 using 1:0:3 with labels left offset 0.8, 0
-	top = bottom - 0.085
+	top = bottom - 0.077
 }

@@ -6,6 +6,9 @@ Reads DIR/unpatched-NUMBER.tsv and DIR/patched-NUMBER.tsv, one file a boot, as t
 it. A figure is the median of the boots' medians. What it is compared with is the
 unpatched kernel's: an unarmed call made the same way, or the same measure for
 those that have nothing to do with a call.
+
+What only direct dispatch can do is measured on a kernel of its own, DIR/direct-NUMBER.tsv, if there is one; whatever
+else was measured there is held to the same limits.
 """
 
 import argparse
@@ -16,14 +19,14 @@ import re
 import statistics
 import sys
 
-UNPATCHED, PATCHED = "unpatched", "patched"
+UNPATCHED, PATCHED, DIRECT = "unpatched", "patched", "direct"
 
 # Nobody can be armed on the unpatched kernel. All the rest is compared with itself.
-AGAINST = {"exempt": "unarmed", "allow": "unarmed", "sigsys": "unarmed",
+AGAINST = {"exempt": "unarmed", "allow": "unarmed", "sigsys": "unarmed", "direct": "unarmed", "direct-save": "unarmed",
            "fork-armed": "fork", "exec-armed": "exec"}
 
 # Whose limits there are, in the order of the columns of limits.tsv.
-KERNELS = ("bench", "x86_64")
+KERNELS = ("bench", "x86_64", "direct")
 
 # The allowance for a figure: nothing is rounded, but a timer may tick.
 SLACK = 1
@@ -35,6 +38,8 @@ BARS = (
     ("a call that is run", "exempt", PATCHED, "armed, exempt address"),
     ("a call that is run", "allow", PATCHED, "armed, selector ALLOW"),
     ("a call that is run", "seccomp-allow", PATCHED, "seccomp filter that allows"),
+    ("a call that is intercepted", "direct", PATCHED, "direct dispatch, empty handler"),
+    ("a call that is intercepted", "direct-save", PATCHED, "direct dispatch, all saved"),
     ("a call that is intercepted", "sigsys", PATCHED, "SIGSYS by dispatch"),
     ("a call that is intercepted", "seccomp-trap", PATCHED, "SIGSYS by seccomp"),
     ("a call that is intercepted", "seccomp-notify", PATCHED, "seccomp notification, a thread"),
@@ -74,16 +79,20 @@ def read_runs(directory, kernel):
 
 
 class Bench:
-    """The figures of both kernels."""
+    """The figures of the kernels."""
 
     def __init__(self, directory):
         self.unpatched = read_runs(directory, UNPATCHED)
         self.patched = read_runs(directory, PATCHED)
+        self.direct = {}
+        if glob.glob(os.path.join(directory, f"{DIRECT}-[0-9]*.tsv")):
+            self.direct = read_runs(directory, DIRECT)
+        self.patched = {**self.direct, **self.patched}
 
-    def difference(self, key):
+    def difference(self, key, figures=None):
         """Ours minus the unpatched kernel's, or None if there is nothing to compare with."""
         base = self.unpatched.get((*key[:2], AGAINST.get(key[2], key[2])))
-        return self.patched[key].value - base.value if base else None
+        return (figures or self.patched)[key].value - base.value if base else None
 
     def table(self):
         """What goes to bench.tsv."""
@@ -121,13 +130,16 @@ class Bench:
                 wrong.append(f"{' '.join(key)}: not measured, and limits.tsv has it")
             elif difference > limit + SLACK:
                 wrong.append(f"{' '.join(key)}: {difference:+.1f} instructions, and the limit is {limit:+g}")
+            elif key in self.direct and self.difference(key, self.direct) > limit + SLACK:
+                wrong.append(f"{' '.join(key)}, with direct dispatch: {self.difference(key, self.direct):+.1f} "
+                             f"instructions, and the limit is {limit:+g}")
             else:
                 right += 1
         return wrong, right
 
 
 def read_limits(path, kernel):
-    """{(abi, entry, measure): limit} of limits.tsv, whose last columns are the kernels'."""
+    """{(abi, entry, measure): limit} of limits.tsv, whose last columns are the kernels'; "-" is none."""
     limits = {}
     with open(path, encoding="utf-8") as f:
         for number, line in enumerate(f, 1):
@@ -137,8 +149,11 @@ def read_limits(path, kernel):
             if len(fields) != 3 + len(KERNELS):
                 raise Problem(f"{path}:{number}: wanted are abi, entry, measure and the limits on "
                               f"{' and '.join(KERNELS)}, between tabs")
+            limit = fields[3 + KERNELS.index(kernel)]
+            if limit == "-":
+                continue
             try:
-                limits[tuple(fields[:3])] = float(fields[3 + KERNELS.index(kernel)])
+                limits[tuple(fields[:3])] = float(limit)
             except ValueError:
                 raise Problem(f"{path}:{number}: a limit that is no number: {line.strip()}") from None
     if not limits:

@@ -24,26 +24,12 @@
 #include <unistd.h>
 
 #include "direct.h"
+#include "dispatch.h"
 #include "foreign.h"
 
 #if !defined(__x86_64__) || defined(__ILP32__)
 #error "This sample is written for 64-bit x86."
 #endif
-
-/* For systems whose headers are older than the feature. */
-#ifndef PR_SET_SYSCALL_USER_DISPATCH
-#define PR_SET_SYSCALL_USER_DISPATCH	59
-#define PR_SYS_DISPATCH_OFF		0
-#define PR_SYS_DISPATCH_ON		1
-#define SYSCALL_DISPATCH_FILTER_ALLOW	0
-#define SYSCALL_DISPATCH_FILTER_BLOCK	1
-#endif
-#ifndef PR_SET_SYSCALL_USER_DISPATCH_HANDLER
-#define PR_SET_SYSCALL_USER_DISPATCH_HANDLER	0x53554448
-#endif
-
-#define ALLOW	SYSCALL_DISPATCH_FILTER_ALLOW
-#define BLOCK	SYSCALL_DISPATCH_FILTER_BLOCK
 
 #define VERSION_RESULT	0x2a00
 #define CALLS		100000

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <sys/time.h>
 
+#include "sud_knob.h"
 #include "sud_regs.h"
 #include "sud_uffd.h"
 
@@ -65,16 +66,13 @@ static long attach(const void *handler)
 	return set_handler((uintptr_t)handler, 0, 0, 0);
 }
 
-/* The calling thread is off afterwards. */
-static bool has_direct(void)
+/* Without it there is nothing to test; what is left then, args.c looks at. */
+static void __attribute__((constructor)) skip_all(void)
 {
-	bool has;
-
-	if (sud_arm_native(&sud_selector))
-		return false;
-	has = attach(has_direct) == 0;
-	sud_off();
-	return has;
+	if (set_handler(0, 0, 0, 0) == 0)
+		return;
+	printf("TAP version 13\n1..0 # SKIP no direct dispatch in this kernel\n");
+	exit(4);
 }
 
 static sud_word blocked_call(sud_word nr)
@@ -141,7 +139,7 @@ void leave_in_c(void)
 	siglongjmp(left, 1);
 }
 
-/* Every test begins armed, unless the kernel lacks it. */
+/* Every test begins armed. */
 FIXTURE(direct) {
 	pid_t pid;
 };
@@ -150,8 +148,6 @@ FIXTURE_SETUP(direct)
 {
 	ASSERT_TRUE(sud_setup());
 	SUD_REQUIRE_SETUP();
-	if (!has_direct())
-		SUD_SKIP_SETUP("no direct dispatch in this kernel");
 	ASSERT_EQ((void *)DATA_AT,
 		  mmap((void *)DATA_AT, 4096, PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
@@ -206,6 +202,30 @@ TEST_F(direct, X1_not_armed)
 	EXPECT_EQ(-EINVAL, set_handler(-1, 0, 0, 0));
 	EXPECT_EQ(0, set_handler(0, 0, 0, 0));
 	EXPECT_EQ(-EINVAL, set_handler(0, 1, 0, 0));
+}
+
+/* 0 keeps from attaching, and from nothing else. */
+TEST_F(direct, X1_sysctl)
+{
+	bool attached;
+	int found = sud_knob_read();
+
+	if (geteuid() || found < 0)
+		SKIP(return, "no sysctl, or no right to write to it");
+	ASSERT_EQ(0, attach(count_up));
+	ASSERT_EQ(1, sud_knob_write("0"));
+	attached = is_attached();
+	EXPECT_EQ(-EPERM, attach(look));
+	/* Before the address is looked at, and after the flags. */
+	EXPECT_EQ(-EPERM, set_handler(-1, 0, 0, 0));
+	EXPECT_EQ(-EINVAL, set_handler(-1, 1, 0, 0));
+	attached = attached && is_attached();
+	EXPECT_EQ(0, set_handler(0, 0, 0, 0));
+	EXPECT_FALSE(is_attached());
+	EXPECT_EQ(0, sud_off());
+	EXPECT_EQ(-EINVAL, attach(look));
+	ASSERT_EQ(1, sud_knob_write(found ? "1" : "0"));
+	EXPECT_TRUE(attached);
 }
 
 TEST_F(direct, X2_detached_by_0)
@@ -272,6 +292,33 @@ TEST_F(direct, X2_clone)
 	ASSERT_EQ(0, pthread_join(thread, &ret));
 	EXPECT_EQ(NULL, ret);
 	EXPECT_TRUE(is_attached());
+}
+
+/* This program executes itself, and what comes to be arms itself. */
+#define EXECUTED "SUD_DIRECT_EXECUTED"
+
+static void __attribute__((constructor)) executed(void)
+{
+	if (!getenv(EXECUTED))
+		return;
+	if (!sud_setup() || sud_arm_native(&sud_selector))
+		_exit(2);
+	_exit(blocked_call(SYS_getpid) != SYS_getpid || sud_count != 1);
+}
+
+static int executes(void *arg)
+{
+	char *argv[] = { "direct", NULL }, *envp[] = { EXECUTED "=1", NULL };
+
+	if (sud_arm_native(&sud_selector) || attach(count_up))
+		return 2;
+	execve("/proc/self/exe", argv, envp);
+	return 3;
+}
+
+TEST_F(direct, X2_execve)
+{
+	EXPECT_TRUE(sud_exited(sud_run_child(executes, NULL), 0));
 }
 
 TEST_F(direct, X3_integer_registers)
@@ -894,29 +941,13 @@ TEST(X4_32_bit_calls_are_signals)
 {
 	ASSERT_TRUE(sud_setup());
 	SUD_REQUIRE();
-	if (!has_direct())
-		SKIP(return, "no direct dispatch in this kernel");
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
-	ASSERT_EQ(0, attach(has_direct));
+	ASSERT_EQ(0, attach(blocked_call));
 	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
 	EXPECT_EQ(1, sud_count);
 	EXPECT_EQ(0, sud_off());
 }
 
 #endif
-
-/* Without it, nothing of it is there. */
-TEST(X1_all_or_nothing)
-{
-	ASSERT_TRUE(sud_setup());
-	SUD_REQUIRE();
-	if (has_direct())
-		SKIP(return, "direct dispatch in this kernel");
-	ASSERT_EQ(0, sud_arm_native(&sud_selector));
-	EXPECT_EQ(-EINVAL, attach(has_direct));
-	EXPECT_EQ(-EINVAL, set_handler(0, 0, 0, 0));
-	EXPECT_EQ(0, sud_off());
-	EXPECT_EQ(-EINVAL, set_handler(0, 0, 0, 0));
-}
 
 TEST_HARNESS_MAIN

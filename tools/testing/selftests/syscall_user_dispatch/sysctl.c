@@ -16,46 +16,14 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "sud_knob.h"
+
 #include "../kselftest_harness.h"
 
-#define KNOB	"/proc/sys/kernel/syscall_user_dispatch"
 #define NOBODY	65534
 
 /* The kernel's half of the address space, on any kernel. */
 #define BAD_SELECTOR	(-4096UL)
-
-/* Return: the value, or a negative error number. */
-static int knob_read(void)
-{
-	char text[16];
-	ssize_t len;
-	int fd;
-
-	fd = open(KNOB, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	len = read(fd, text, sizeof(text));
-	close(fd);
-	if (len == 2 && text[1] == '\n' && (text[0] == '0' || text[0] == '1'))
-		return text[0] - '0';
-	return -ERANGE;
-}
-
-/* Return: the number of bytes written, or a negative error number. */
-static ssize_t knob_write(const char *text)
-{
-	ssize_t ret;
-	int fd;
-
-	fd = open(KNOB, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, text, strlen(text));
-	if (ret < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
 
 /* What it was when this program began, or why that is not known. */
 static int found = -ENOENT;
@@ -64,7 +32,7 @@ static pid_t main_pid;
 static void put_back(void)
 {
 	if (getpid() == main_pid && found >= 0)
-		knob_write(found ? "1" : "0");
+		sud_knob_write(found ? "1" : "0");
 }
 
 static void put_back_and_die(int sig)
@@ -76,7 +44,7 @@ static void put_back_and_die(int sig)
 /* Before any test, which are children, and after all of them. */
 static void __attribute__((constructor)) begin(void)
 {
-	found = knob_read();
+	found = sud_knob_read();
 	main_pid = getpid();
 	if (found >= 0) {
 		signal(SIGTERM, put_back_and_die);
@@ -107,7 +75,7 @@ TEST(K2_mode_is_0644)
 	struct stat st;
 
 	SKIP_WITHOUT_KNOB(return);
-	ASSERT_EQ(0, stat(KNOB, &st));
+	ASSERT_EQ(0, stat(SUD_KNOB, &st));
 	EXPECT_EQ(S_IFREG | 0644, st.st_mode);
 	EXPECT_EQ(0, st.st_uid);
 	EXPECT_EQ(0, st.st_gid);
@@ -125,14 +93,14 @@ FIXTURE_SETUP(knob)
 	SKIP_WITHOUT_KNOB(_exit(255));
 	if (geteuid())
 		SUD_SKIP_SETUP("needs root, to write a sysctl");
-	ASSERT_EQ(1, knob_write("1"));
+	ASSERT_EQ(1, sud_knob_write("1"));
 	ASSERT_TRUE(sud_setup());
 	self->inclusive = sud_has_inclusive();
 }
 
 FIXTURE_TEARDOWN(knob)
 {
-	knob_write(found == 0 ? "0" : "1");
+	sud_knob_write(found == 0 ? "0" : "1");
 }
 
 /* ---- K2: the file ---- */
@@ -149,8 +117,8 @@ TEST_F(knob, K2_reads_back)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(good); i++) {
-		EXPECT_EQ(strlen(good[i].text), knob_write(good[i].text));
-		EXPECT_EQ(good[i].value, knob_read());
+		EXPECT_EQ(strlen(good[i].text), sud_knob_write(good[i].text));
+		EXPECT_EQ(good[i].value, sud_knob_read());
 	}
 }
 
@@ -166,14 +134,14 @@ TEST_F(knob, K2_bad_value_is_EINVAL)
 	int value;
 
 	for (value = 0; value <= 1; value++) {
-		ASSERT_EQ(1, knob_write(value ? "1" : "0"));
+		ASSERT_EQ(1, sud_knob_write(value ? "1" : "0"));
 		for (i = 0; i < ARRAY_SIZE(bad); i++) {
-			EXPECT_EQ(-EINVAL, knob_write(bad[i])) {
+			EXPECT_EQ(-EINVAL, sud_knob_write(bad[i])) {
 				TH_LOG("\"%s\"", bad[i]);
 			}
-			EXPECT_EQ(value, knob_read()) {
+			EXPECT_EQ(value, sud_knob_read()) {
 				TH_LOG("\"%s\"", bad[i]);
-				knob_write(value ? "1" : "0");
+				sud_knob_write(value ? "1" : "0");
 			}
 		}
 	}
@@ -182,11 +150,11 @@ TEST_F(knob, K2_bad_value_is_EINVAL)
 /* A write of nothing is no error in any sysctl, and changes nothing. */
 TEST_F(knob, K2_empty_write_changes_nothing)
 {
-	EXPECT_GE(0, knob_write(""));
-	EXPECT_EQ(1, knob_read());
-	ASSERT_EQ(1, knob_write("0"));
-	EXPECT_GE(0, knob_write(""));
-	EXPECT_EQ(0, knob_read());
+	EXPECT_GE(0, sud_knob_write(""));
+	EXPECT_EQ(1, sud_knob_read());
+	ASSERT_EQ(1, sud_knob_write("0"));
+	EXPECT_GE(0, sud_knob_write(""));
+	EXPECT_EQ(0, sud_knob_read());
 }
 
 static int become_nobody(void)
@@ -199,11 +167,11 @@ static int read_but_not_write(void *value)
 {
 	int expected = *(int *)value;
 
-	if (knob_read() != expected)
+	if (sud_knob_read() != expected)
 		return 2;
-	if (knob_write(expected ? "0" : "1") != -EACCES)
+	if (sud_knob_write(expected ? "0" : "1") != -EACCES)
 		return 3;
-	return knob_read() == expected ? 0 : 4;
+	return sud_knob_read() == expected ? 0 : 4;
 }
 
 static int nobody_reads(void *value)
@@ -216,11 +184,11 @@ TEST_F(knob, K2_others_read_but_do_not_write)
 	int value = 1;
 
 	EXPECT_TRUE(sud_exited(sud_run_child(nobody_reads, &value), 0));
-	EXPECT_EQ(1, knob_read());
-	ASSERT_EQ(1, knob_write("0"));
+	EXPECT_EQ(1, sud_knob_read());
+	ASSERT_EQ(1, sud_knob_write("0"));
 	value = 0;
 	EXPECT_TRUE(sud_exited(sud_run_child(nobody_reads, &value), 0));
-	EXPECT_EQ(0, knob_read());
+	EXPECT_EQ(0, sud_knob_read());
 }
 
 #define NO_NAMESPACE	100
@@ -233,9 +201,9 @@ static int inside_namespaces(void *arg)
 	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("proc", "/proc", "proc", 0, NULL))
 		return 3;
-	if (knob_read() != 0)
+	if (sud_knob_read() != 0)
 		return 4;
-	if (knob_write("1") != 1)
+	if (sud_knob_write("1") != 1)
 		return 5;
 	return sud_arm_native(&sud_selector) ? 6 : 0;
 }
@@ -254,14 +222,14 @@ TEST_F(knob, K2_same_in_other_namespaces)
 {
 	int status;
 
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	status = sud_run_child(namespaces, NULL);
 	if (sud_exited(status, NO_NAMESPACE))
 		SKIP(return, "no pid, ipc or uts namespaces in this kernel");
 	EXPECT_TRUE(sud_exited(status, 0)) {
 		TH_LOG("wait status %#x", status);
 	}
-	EXPECT_EQ(1, knob_read());
+	EXPECT_EQ(1, sud_knob_read());
 }
 
 static long refused_by_switch(void)
@@ -293,7 +261,7 @@ TEST_F(knob, K2_K3_root_of_a_user_namespace)
 	int status, fd;
 	pid_t pid;
 
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (pid == 0)
@@ -314,7 +282,7 @@ TEST_F(knob, K2_K3_root_of_a_user_namespace)
 	EXPECT_TRUE(sud_exited(status, 0)) {
 		TH_LOG("wait status %#x", status);
 	}
-	EXPECT_EQ(0, knob_read());
+	EXPECT_EQ(0, sud_knob_read());
 }
 
 /* ---- K3: at 0, by prctl ---- */
@@ -331,7 +299,7 @@ static int nobody_refused(void *arg)
 
 TEST_F(knob, K3_arming_is_EPERM)
 {
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	EXPECT_EQ(-EPERM, sud_arm_native(&sud_selector));
 	EXPECT_EQ(-EPERM, sud_arm_native(NULL));
 	EXPECT_EQ(-EPERM, sud_arm(SUD_EXCL, 0, 0, &sud_selector));
@@ -346,7 +314,7 @@ TEST_F(knob, K3_arming_is_EPERM)
 TEST_F(knob, K3_privilege_does_not_matter)
 {
 	EXPECT_EQ(0, geteuid());
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	EXPECT_TRUE(sud_exited(sud_run_child(child_refused, NULL), 0));
 	EXPECT_TRUE(sud_exited(sud_run_child(nobody_refused, NULL), 0));
 }
@@ -361,7 +329,7 @@ TEST_F(knob, K3_A7_order_of_checks)
 	EXPECT_EQ(sizeof(bad) == 8 || !sud_kernel_is_64bit(), selector_is_bad);
 	ASSERT_EQ(0, sud_off());
 
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	EXPECT_EQ(-EINVAL, sud_arm(3, 0, 0, NULL));
 	EXPECT_EQ(-EINVAL, sud_arm(-1, 0, 0, bad));
 	EXPECT_EQ(-EINVAL, sud_arm(SUD_OFF, 1, 0, NULL));
@@ -374,16 +342,16 @@ TEST_F(knob, K3_A7_order_of_checks)
 
 TEST_F(knob, K3_off_always_works)
 {
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	/* never armed */
 	EXPECT_EQ(0, sud_off());
 	EXPECT_EQ(0, sud_off());
 
-	ASSERT_EQ(1, knob_write("1"));
+	ASSERT_EQ(1, sud_knob_write("1"));
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 	sud_selector = SUD_BLOCK;
 	ASSERT_EQ(1, sud_probe());
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	EXPECT_EQ(0, sud_off());
 	EXPECT_EQ(0, sud_probe());
 	/* And there is no way back. */
@@ -394,12 +362,12 @@ TEST_F(knob, K3_off_always_works)
 TEST_F(knob, K3_armed_keeps_going)
 {
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	sud_selector = SUD_BLOCK;
 	EXPECT_EQ(1, sud_probe());
 	sud_selector = SUD_ALLOW;
 	EXPECT_EQ(0, sud_probe());
-	ASSERT_EQ(1, knob_write("1"));
+	ASSERT_EQ(1, sud_knob_write("1"));
 	sud_selector = SUD_BLOCK;
 	EXPECT_EQ(1, sud_probe());
 }
@@ -409,7 +377,7 @@ TEST_F(knob, K3_armed_keeps_going_inclusive)
 	if (!self->inclusive)
 		SKIP(return, "no PR_SYS_DISPATCH_INCLUSIVE_ON in this kernel");
 	ASSERT_EQ(0, sud_arm(SUD_INCL, SUD_FOREIGN, 4096, &sud_selector));
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	sud_selector = SUD_BLOCK;
 	EXPECT_EQ(1, sud_probe());
 	sud_selector = SUD_ALLOW;
@@ -421,7 +389,7 @@ TEST_F(knob, K3_A8_failing_rearm_changes_nothing)
 	static volatile uint8_t other;
 
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	sud_selector = SUD_BLOCK;
 	other = SUD_ALLOW;
 	EXPECT_EQ(-EPERM, sud_arm_native(&other));
@@ -438,9 +406,9 @@ TEST_F(knob, K3_A8_failing_rearm_changes_nothing)
 
 TEST_F(knob, K3_back_to_1_arms_again)
 {
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	ASSERT_EQ(-EPERM, sud_arm_native(&sud_selector));
-	ASSERT_EQ(1, knob_write("1"));
+	ASSERT_EQ(1, sud_knob_write("1"));
 	EXPECT_EQ(0, sud_arm_native(&sud_selector));
 	sud_selector = SUD_BLOCK;
 	EXPECT_EQ(1, sud_probe());
@@ -450,7 +418,7 @@ TEST_F(knob, K3_back_to_1_arms_again)
 TEST_F(knob, K3_child_of_an_armed_parent)
 {
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	EXPECT_TRUE(sud_exited(sud_run_child(child_refused, NULL), 0));
 	sud_selector = SUD_BLOCK;
 	EXPECT_EQ(1, sud_probe());
@@ -477,7 +445,7 @@ TEST_F(knob, K3_armed_thread_keeps_going)
 	ASSERT_EQ(0, pthread_barrier_init(&barrier, NULL, 2));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, armed_before, NULL));
 	pthread_barrier_wait(&barrier);
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	sud_selector = SUD_BLOCK;
 	/* This one was not armed, and will not be. */
 	EXPECT_EQ(-EPERM, sud_arm_native(&sud_selector));
@@ -512,7 +480,7 @@ FIXTURE_SETUP(tracee)
 	SKIP_WITHOUT_KNOB(_exit(255));
 	if (geteuid())
 		SUD_SKIP_SETUP("needs root, to write a sysctl");
-	ASSERT_EQ(1, knob_write("1"));
+	ASSERT_EQ(1, sud_knob_write("1"));
 	ASSERT_TRUE(sud_setup());
 	self->inclusive = sud_has_inclusive();
 	self->native = sud_config_native((uintptr_t)&sud_selector);
@@ -525,12 +493,12 @@ FIXTURE_SETUP(tracee)
 FIXTURE_TEARDOWN(tracee)
 {
 	sud_put_down(self->pid);
-	knob_write(found == 0 ? "0" : "1");
+	sud_knob_write(found == 0 ? "0" : "1");
 }
 
 TEST_F(tracee, K3_arming_by_ptrace_is_EPERM)
 {
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	EXPECT_EQ(-EPERM, sud_set(self->pid, self->native));
 	EXPECT_EQ(-EPERM, sud_set(self->pid, sud_config(SUD_EXCL, 0, 0, 0)));
 	if (self->inclusive)
@@ -544,7 +512,7 @@ TEST_F(tracee, K3_A7_order_of_checks_by_ptrace)
 	const uint64_t bad = 0xffff800000000000ULL;
 
 	EXPECT_EQ(-EFAULT, sud_set(self->pid, sud_config(SUD_EXCL, 0, 0, bad)));
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	EXPECT_EQ(-EINVAL, sud_set(self->pid, sud_config(3, 0, 0, 0)));
 	EXPECT_EQ(-EINVAL, sud_set(self->pid, sud_config(3, 0, 0, bad)));
 	EXPECT_EQ(-EINVAL, sud_set(self->pid, sud_config(SUD_OFF, 1, 0, 0)));
@@ -558,7 +526,7 @@ TEST_F(tracee, K3_A7_order_of_checks_by_ptrace)
 TEST_F(tracee, K3_off_by_ptrace_always_works)
 {
 	ASSERT_EQ(0, sud_set(self->pid, self->native));
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	SUD_EXPECT_CONFIG(self->pid, self->native);
 	EXPECT_EQ(0, sud_set(self->pid, sud_config_off()));
 	SUD_EXPECT_CONFIG(self->pid, sud_config_off());
@@ -574,7 +542,7 @@ TEST_F(tracee, K3_A8_armed_tracee_keeps_going)
 						  sud_config_top(), 0);
 
 	ASSERT_EQ(0, sud_set(self->pid, self->native));
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	/* Nothing of these is in force after. */
 	EXPECT_EQ(-EPERM, sud_set(self->pid, all));
 	EXPECT_EQ(-EPERM, sud_set(self->pid, self->native));
@@ -584,9 +552,9 @@ TEST_F(tracee, K3_A8_armed_tracee_keeps_going)
 
 TEST_F(tracee, K3_back_to_1_arms_again_by_ptrace)
 {
-	ASSERT_EQ(1, knob_write("0"));
+	ASSERT_EQ(1, sud_knob_write("0"));
 	ASSERT_EQ(-EPERM, sud_set(self->pid, self->native));
-	ASSERT_EQ(1, knob_write("1"));
+	ASSERT_EQ(1, sud_knob_write("1"));
 	EXPECT_EQ(0, sud_set(self->pid, self->native));
 	SUD_EXPECT_CONFIG(self->pid, self->native);
 	EXPECT_TRUE(sud_exited(sud_run_to_end(self->pid), 41));

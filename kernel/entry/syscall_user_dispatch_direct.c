@@ -32,42 +32,11 @@
 
 #include <linux/errno.h>
 #include <linux/prctl.h>
-#include <linux/ptrace.h>
 #include <linux/sched.h>
 #include <linux/syscall_user_dispatch.h>
 #include <linux/uaccess.h>
 
-#include <asm/syscall.h>
-
 #include "syscall_user_dispatch.h"
-
-/**
- * syscall_user_dispatch_direct - Have the thread go on at its handler
- * @regs:	current's registers at the system call's entry
- *
- * Return: true if it does, and the call is neither to be run nor reported to
- * anyone. False if there is no handler, or the call came by an instruction that
- * does not allow it.
- */
-bool syscall_user_dispatch_direct(struct pt_regs *regs)
-{
-	unsigned long handler = current->syscall_dispatch.handler;
-
-	if (!handler || !arch_syscall_can_dispatch_direct())
-		return false;
-
-	/* At the exit it would be asked about the handler's address. */
-	rseq_syscall(regs);
-
-	syscall_rollback(current, regs);
-	arch_syscall_dispatch_direct(regs, handler);
-	set_thread_flag(TIF_SYSCALL_HIDE_EXIT);
-
-	/* The exit, being hidden, does not report it. */
-	if (unlikely(test_thread_flag(TIF_SINGLESTEP)))
-		user_single_step_report(regs);
-	return true;
-}
 
 static bool is_user_address(unsigned long address)
 {

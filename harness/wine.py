@@ -25,7 +25,7 @@ LAST = "NtTerminateProcess"
 BY_RAW_CALL, BY_EXPORT = 42, 43
 
 TALLY = re.compile(r"raw: (raw|export) (\w+) ntdll (\d+) linux (\d+) wrong (\d+) first (?:0x)?([0-9a-f]+)"
-                   r"(?: ns (\d+) (\d+) (\d+))?$")
+                   r"(?: ticks (\d+) (\d+) (\d+))?$")
 NUMBER = re.compile(r"raw: number (\w+) (0x[0-9a-f]+|0)$")
 FILE = re.compile(r"raw: file (-?\d+) of (\d+)$")
 CAME_BACK = re.compile(rf"raw: raw {LAST} came back (?:0x)?([0-9a-f]+)$")
@@ -116,7 +116,7 @@ class Run:
     def table(self):
         """Which calls reached whom, and how long they took."""
         yield (f"{'call':26} {'number':>7} {'calls':>6} {'ntdll':>6} {'Linux':>6}  {'answer':12}"
-               f" {'ns a call':>9} {'(least, most)':>18} {'by export':>9}")
+               f" {'ticks':>9} {'(least, most)':>18} {'by export':>9}")
         for subject in SUBJECTS:
             match = self.tallies.get(("raw", subject))
             if not match:

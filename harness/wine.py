@@ -3,10 +3,13 @@
 """Judge what a Windows program's own system calls came to, under Wine in the guest.
 
 Reads DIR/RUN/console.log for each run that is named, with what is to be expected
-of it: RUN=ntdll, every call reached Wine's ntdll.so; RUN=linux, every one reached
-the Linux kernel. Calls by way of the exports have to work in both: where they do
-not, the set-up is broken, and nothing is known of the rest. The last line counts
-the subjects: calls, exceptions, threads, the end.
+of it: RUN=ntdll, every call reached Wine's ntdll.so; RUN=signal, they did so by
+SIGSYS; RUN=direct, without any; RUN=linux, every one reached the Linux kernel.
+Calls by way of the exports have to work in all: where they do not, the set-up is
+broken, and nothing is known of the rest. Where the program ran several times in
+one boot, RUN=signal,direct has what is to be expected of each, and the times
+stand side by side at the end. The last line counts the subjects: calls,
+exceptions, threads, the end.
 """
 
 import argparse
@@ -31,6 +34,12 @@ FILE = re.compile(r"raw: file (-?\d+) of (\d+)$")
 CAME_BACK = re.compile(rf"raw: raw {LAST} came back (?:0x)?([0-9a-f]+)$")
 STATUS = re.compile(r"wine: ended with status (\d+)$")
 VERSION = re.compile(r"wine: kernel (\S+)$")
+BEGIN = re.compile(r"wine: begin \S+$")
+# Each tells of its first, with samples/wine/ntdll-direct.patch.
+SIGSYS = re.compile(r"wine: processes with SIGSYS (\d+)$")
+
+# What may be expected: in other words.
+EXPECTED = {"ntdll": "ntdll.so", "signal": "ntdll.so, by SIGSYS", "direct": "ntdll.so, without a SIGSYS", "linux": "Linux"}
 
 
 class Broken(Exception):
@@ -45,13 +54,21 @@ def answer(result):
     return f"{result:#x}"
 
 
-class Run:
-    """What a guest said."""
+def read_runs(path, count):
+    """What a guest said, in as many parts as the program was to run in it: the first begins with the boot."""
+    lines = judge.read_lines(os.path.join(path, "console.log"), "the console")
+    begins = [i for i, line in enumerate(lines) if BEGIN.match(line)][1:]
+    parts = [lines[i:j] for i, j in zip([0, *begins], [*begins, len(lines)])]
+    return parts + [[]] * (count - len(parts))
 
-    def __init__(self, name, path, splats):
-        self.name, self.lines = name, judge.read_lines(os.path.join(path, "console.log"), "the console")
+
+class Run:
+    """What a guest said in one run of the program."""
+
+    def __init__(self, name, expected, lines, splats):
+        self.name, self.expected, self.lines = name, expected, lines
+        self.server = "linux" if expected == "linux" else "ntdll"
         self.tallies, self.numbers, self.failures, self.passed = {}, {}, [], 0
-        self.version = next((m[1] for m in map(VERSION.match, self.lines) if m), "?")
         for line in self.lines:
             match = TALLY.match(line)
             if match:
@@ -88,8 +105,9 @@ class Run:
         else:
             self.failures.append(f"{what}: {why}")
 
-    def check_calls(self, server):
-        """Whether each raw call reached this server, ntdll or linux."""
+    def check_calls(self):
+        """Whether each raw call reached the server that it should, and by the way that it should."""
+        server = self.server
         for subject in SUBJECTS:
             match = self.tallies.get(("raw", subject))
             if not match:
@@ -110,6 +128,10 @@ class Run:
         else:
             self.result(LAST, status == BY_EXPORT and back,
                         f"it did not come back, and the exit status is {status}, not {BY_EXPORT}")
+        if self.expected in ("signal", "direct"):
+            match = self.found(SIGSYS)
+            self.result("the way", match and (match[1] != "0") == (self.expected == "signal"),
+                        f"processes that were sent a SIGSYS: {match[1]}" if match else "no result")
         self.result("the kernel", not self.splats, self.splats and self.splats[0][0])
         self.result("the guest", "wine: done" in self.lines, "it did not come to its end")
 
@@ -139,36 +161,61 @@ class Run:
         return said[-15:]
 
 
+def side_by_side(runs):
+    """How many ticks of the CPU's counter the calls took in each run of one boot: the middle, the least and the most."""
+    yield (f"{'ticks a call':26}" + "".join(f" {'by ' + run.expected:>9} {'(least, most)':>18}" for run in runs)
+           + f" {'by export':>9}")
+    for subject in SUBJECTS:
+        matches = [run.tallies.get(("raw", subject)) for run in runs]
+        if not all(match and match[7] for match in matches):
+            continue
+        exports = [run.tallies.get(("export", subject)) for run in runs]
+        yield (f"{subject:26}" + "".join(f" {m[7]:>9} {f'({m[8]}, {m[9]})':>18}" for m in matches)
+               + f" {' '.join(e[7] for e in exports if e):>9}").rstrip()
+
+
 def main():
     parser = argparse.ArgumentParser(description="Judge what a Windows program's own system calls came to.")
     parser.add_argument("--runs", required=True, metavar="DIR")
     parser.add_argument("--splats", default=os.path.join(judge.HERE, "splats.tsv"), metavar="FILE")
-    parser.add_argument("runs_named", nargs="+", metavar="RUN=ntdll|linux")
+    parser.add_argument("runs_named", nargs="+", metavar="RUN=EXPECTED[,EXPECTED]...",
+                        help="expected: " + ", ".join(EXPECTED))
     options = parser.parse_args()
 
     passed = failed = 0
     for word in options.runs_named:
-        name, _, server = word.partition("=")
-        if server not in ("ntdll", "linux"):
-            parser.error(f"{word}: what is to be expected, ntdll or linux?")
-        run = Run(name, os.path.join(options.runs, name), options.splats)
-        where = "ntdll.so" if server == "ntdll" else "Linux"
-        print(f"== {name}: Linux {run.version}; every raw call should reach {where}")
-        try:
-            run.check_setup()
-            print("\n".join(run.table()))
-        except Broken as why:
-            failed += 1
-            print(f"BROKEN: {name}: {why}. The set-up does not work; that says nothing of the feature.",
-                  *(f"The kernel: {what}" for what, _ in run.splats),
-                  f"The end of {options.runs}/{name}/console.log:", *run.excerpt(), sep="\n    ")
-            continue
-        run.check_calls(server)
-        for line in run.failures:
-            print(f"FAILED: {name}: {line}")
-        if not run.failures:
-            print(f"as it should be: {run.passed} subjects")
-        passed, failed = passed + run.passed, failed + len(run.failures)
+        directory, _, several = word.partition("=")
+        ways = several.split(",")
+        if not set(ways) <= set(EXPECTED):
+            parser.error(f"{word}: what is to be expected, {', '.join(EXPECTED)}?")
+        parts = read_runs(os.path.join(options.runs, directory), len(ways))
+        if len(parts) > len(ways):
+            raise judge.Problem(f"{directory}: the program ran {len(parts)} times, and {len(ways)} were to be")
+        version = next((m[1] for m in map(VERSION.match, parts[0]) if m), "?")
+        runs = []
+        for way, lines in zip(ways, parts):
+            name = directory if len(ways) == 1 else f"{directory}, {way}"
+            run = Run(name, way, lines, options.splats)
+            print(f"== {name}: Linux {version}; every raw call should reach {EXPECTED[way]}")
+            try:
+                run.check_setup()
+                print("\n".join(run.table()))
+            except Broken as why:
+                failed += 1
+                print(f"BROKEN: {name}: {why}. The set-up does not work; that says nothing of the feature.",
+                      *(f"The kernel: {what}" for what, _ in run.splats),
+                      f"The end of {options.runs}/{directory}/console.log:", *run.excerpt(), sep="\n    ")
+                continue
+            run.check_calls()
+            for line in run.failures:
+                print(f"FAILED: {name}: {line}")
+            if not run.failures:
+                print(f"as it should be: {run.passed} subjects")
+            passed, failed = passed + run.passed, failed + len(run.failures)
+            runs.append(run)
+        head, *rows = side_by_side(runs)
+        if len(runs) > 1 and rows:
+            print(f"== {directory}: side by side", head, *rows, sep="\n")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

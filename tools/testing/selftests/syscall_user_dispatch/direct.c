@@ -87,8 +87,8 @@ static sud_word blocked_call(sud_word nr)
 
 #if SUD_WORD_BITS == 64
 
-extern const char look[], look_end[], count_up[], own_call[], leave[]
-	__attribute__((visibility("hidden")));
+extern const char look[], look_end[], count_up[], own_call[], leave[],
+	nest[], nest_end[] __attribute__((visibility("hidden")));
 
 __asm__(".pushsection .text\n"
 	/* Note what there is, and change nothing. */
@@ -122,6 +122,19 @@ __asm__(".pushsection .text\n"
 	"	pop	%rax\n"
 	"	lea	128(%rsp), %rsp\n"
 	"	jmp	*%rcx\n"
+	/* The same call again, which comes here again, fifty times. */
+	"nest:\n"
+	"	incq	" DATA(0x00) "\n"
+	"	cmpq	$50, " DATA(0x00) "\n"
+	"	je	1f\n"
+	"	lea	-128(%rsp), %rsp\n"
+	"	push	%rcx\n"
+	"	syscall\n"
+	"	pop	%rcx\n"
+	"	lea	128(%rsp), %rsp\n"
+	"1:	mov	%rsp, " DATA(0x20) "\n"
+	"	jmp	*%rcx\n"
+	"nest_end:\n"
 	/* Not back to the caller. */
 	"leave:\n"
 	"	and	$-16, %rsp\n"
@@ -473,6 +486,47 @@ TEST_F(direct, X3_handler_on_the_foreign_page)
 	EXPECT_EQ(0, sud_count);
 }
 
+TEST_F(direct, X3_nested)
+{
+	ASSERT_TRUE(sud_foreign_add(FOREIGN_HANDLER, nest, nest_end));
+	ASSERT_EQ(0, attach((void *)FOREIGN_HANDLER));
+	EXPECT_EQ(SYS_exit_group, blocked_call(SYS_exit_group));
+	EXPECT_EQ(50, seen->visits);
+	EXPECT_EQ(0, sud_count);
+}
+
+#define THREADS	4
+#define CALLS	10000
+
+static void *calls(void *arg)
+{
+	long i, wrong = 0;
+
+	if (sud_arm_native(&sud_selector) || attach(count_up))
+		return (void *)1;
+	for (i = 0; i < CALLS; i++)
+		wrong += sud_foreign_call(-i, 0, 0, 0, 0, 0, 0) != -i;
+	return (void *)wrong;
+}
+
+TEST_F(direct, X3_threads)
+{
+	pthread_t threads[THREADS];
+	void *wrong;
+	int i;
+
+	sud_selector = SUD_BLOCK;
+	for (i = 0; i < THREADS; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, calls, NULL));
+	for (i = 0; i < THREADS; i++) {
+		ASSERT_EQ(0, pthread_join(threads[i], &wrong));
+		EXPECT_EQ(NULL, wrong);
+	}
+	sud_selector = SUD_ALLOW;
+	EXPECT_EQ(THREADS * CALLS, seen->visits);
+	EXPECT_EQ(0, sud_count);
+}
+
 TEST_F(direct, X3_handler_leaves)
 {
 	volatile int i;
@@ -737,6 +791,23 @@ TEST_F(direct, X6_bad_selector_ends_the_process)
 	EXPECT_EQ(0, seen->visits);
 }
 
+/* What /proc says of the call that a stopped thread is in. */
+static long proc_syscall(pid_t pid)
+{
+	char path[64];
+	long nr = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+	f = fopen(path, "r");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%ld", &nr) != 1)
+		nr = 0;
+	fclose(f);
+	return nr;
+}
+
 /* Single steps: the next stop is at the handler's first instruction. */
 static void check_step(struct __test_metadata *_metadata, pid_t pid,
 		       long request)
@@ -759,6 +830,7 @@ static void check_step(struct __test_metadata *_metadata, pid_t pid,
 	EXPECT_EQ(sud_foreign_ip(), regs.rcx);
 	EXPECT_EQ(SYS_getpid, regs.rax);
 	EXPECT_EQ((unsigned long long)-1, regs.orig_rax);
+	EXPECT_EQ(-1, proc_syscall(pid));
 	EXPECT_EQ(0, sud_ptrace_siginfo(pid, &info));
 	EXPECT_EQ(SIGTRAP, info.si_signo);
 	/* lock incq, then the jump */

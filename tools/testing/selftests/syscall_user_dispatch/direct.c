@@ -145,8 +145,7 @@ __asm__(".pushsection .text\n"
 
 static sigjmp_buf left;
 
-void leave_in_c(void) __attribute__((used));
-void leave_in_c(void)
+static void __attribute__((used)) leave_in_c(void)
 {
 	sud_selector = SUD_ALLOW;
 	siglongjmp(left, 1);

@@ -7,7 +7,7 @@
  * on the foreign page. They reach their data by addresses that are fixed, as
  * they have no register for it.
  */
-#include "sud_ptrace.h"
+#include "sud_direct.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -21,14 +21,6 @@
 #include "sud_uffd.h"
 
 #include "../kselftest_harness.h"
-
-#ifndef PR_SET_SYSCALL_USER_DISPATCH_HANDLER
-#define PR_SET_SYSCALL_USER_DISPATCH_HANDLER	0x53554448
-struct ptrace_sud_config_direct {
-	struct ptrace_sud_config config;
-	__u64 handler;
-};
-#endif
 
 /* What a handler saw. */
 #define DATA_AT		0x50000
@@ -49,27 +41,15 @@ struct seen {
 /* No address of user space: the first that is none, and the kernel's last. */
 #define FIRST_BAD	0x7ffffffff000UL
 
-static long set_handler(sud_uword handler, sud_uword flags, sud_uword a4,
-			sud_uword a5)
-{
-	long ret;
-
-	errno = 0;
-	ret = syscall(SYS_prctl,
-		      (sud_uword)PR_SET_SYSCALL_USER_DISPATCH_HANDLER, handler,
-		      flags, a4, a5);
-	return ret == -1 ? -errno : ret;
-}
-
 static long attach(const void *handler)
 {
-	return set_handler((uintptr_t)handler, 0, 0, 0);
+	return sud_set_handler((uintptr_t)handler, 0, 0, 0);
 }
 
 /* Without it there is nothing to test; what is left then, args.c looks at. */
 static void __attribute__((constructor)) skip_all(void)
 {
-	if (set_handler(0, 0, 0, 0) == 0)
+	if (sud_set_handler(0, 0, 0, 0) == 0)
 		return;
 	printf("TAP version 13\n1..0 # SKIP no direct dispatch in this kernel\n");
 	exit(4);
@@ -184,24 +164,24 @@ static bool is_attached(void)
 
 TEST_F(direct, X1_arguments)
 {
-	EXPECT_EQ(-EINVAL, set_handler((uintptr_t)look, 1, 0, 0));
-	EXPECT_EQ(-EINVAL, set_handler((uintptr_t)look, 0, 1, 0));
-	EXPECT_EQ(-EINVAL, set_handler((uintptr_t)look, 0, 0, 1));
-	EXPECT_EQ(-EINVAL, set_handler(0, 1, 0, 0));
-	EXPECT_EQ(-EINVAL, set_handler(0, 0, 1, 0));
-	EXPECT_EQ(-EINVAL, set_handler(0, 0, 0, 1));
-	EXPECT_EQ(-EINVAL, set_handler(FIRST_BAD, 1ULL << 32, 0, 0));
-	EXPECT_EQ(-EFAULT, set_handler(FIRST_BAD, 0, 0, 0));
-	EXPECT_EQ(-EFAULT, set_handler(0x800000000000, 0, 0, 0));
-	EXPECT_EQ(-EFAULT, set_handler(0x8000000000000000, 0, 0, 0));
-	EXPECT_EQ(-EFAULT, set_handler(-1, 0, 0, 0));
+	EXPECT_EQ(-EINVAL, sud_set_handler((uintptr_t)look, 1, 0, 0));
+	EXPECT_EQ(-EINVAL, sud_set_handler((uintptr_t)look, 0, 1, 0));
+	EXPECT_EQ(-EINVAL, sud_set_handler((uintptr_t)look, 0, 0, 1));
+	EXPECT_EQ(-EINVAL, sud_set_handler(0, 1, 0, 0));
+	EXPECT_EQ(-EINVAL, sud_set_handler(0, 0, 1, 0));
+	EXPECT_EQ(-EINVAL, sud_set_handler(0, 0, 0, 1));
+	EXPECT_EQ(-EINVAL, sud_set_handler(FIRST_BAD, 1ULL << 32, 0, 0));
+	EXPECT_EQ(-EFAULT, sud_set_handler(FIRST_BAD, 0, 0, 0));
+	EXPECT_EQ(-EFAULT, sud_set_handler(0x800000000000, 0, 0, 0));
+	EXPECT_EQ(-EFAULT, sud_set_handler(0x8000000000000000, 0, 0, 0));
+	EXPECT_EQ(-EFAULT, sud_set_handler(-1, 0, 0, 0));
 	/* None of these has attached one. */
 	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
 	EXPECT_EQ(1, sud_count);
-	EXPECT_EQ(0, set_handler(FIRST_BAD - 1, 0, 0, 0));
+	EXPECT_EQ(0, sud_set_handler(FIRST_BAD - 1, 0, 0, 0));
 	/* One that fails leaves the former. */
 	EXPECT_EQ(0, attach(count_up));
-	EXPECT_EQ(-EFAULT, set_handler(-1, 0, 0, 0));
+	EXPECT_EQ(-EFAULT, sud_set_handler(-1, 0, 0, 0));
 	EXPECT_TRUE(is_attached());
 	EXPECT_EQ(1, sud_count);
 }
@@ -211,9 +191,9 @@ TEST_F(direct, X1_not_armed)
 	ASSERT_EQ(0, sud_off());
 	EXPECT_EQ(-EINVAL, attach(look));
 	/* Before the address is looked at. */
-	EXPECT_EQ(-EINVAL, set_handler(-1, 0, 0, 0));
-	EXPECT_EQ(0, set_handler(0, 0, 0, 0));
-	EXPECT_EQ(-EINVAL, set_handler(0, 1, 0, 0));
+	EXPECT_EQ(-EINVAL, sud_set_handler(-1, 0, 0, 0));
+	EXPECT_EQ(0, sud_set_handler(0, 0, 0, 0));
+	EXPECT_EQ(-EINVAL, sud_set_handler(0, 1, 0, 0));
 }
 
 /* 0 keeps from attaching, and from nothing else. */
@@ -229,10 +209,10 @@ TEST_F(direct, X1_sysctl)
 	attached = is_attached();
 	EXPECT_EQ(-EPERM, attach(look));
 	/* Before the address is looked at, and after the flags. */
-	EXPECT_EQ(-EPERM, set_handler(-1, 0, 0, 0));
-	EXPECT_EQ(-EINVAL, set_handler(-1, 1, 0, 0));
+	EXPECT_EQ(-EPERM, sud_set_handler(-1, 0, 0, 0));
+	EXPECT_EQ(-EINVAL, sud_set_handler(-1, 1, 0, 0));
 	attached = attached && is_attached();
-	EXPECT_EQ(0, set_handler(0, 0, 0, 0));
+	EXPECT_EQ(0, sud_set_handler(0, 0, 0, 0));
 	EXPECT_FALSE(is_attached());
 	EXPECT_EQ(0, sud_off());
 	EXPECT_EQ(-EINVAL, attach(look));
@@ -244,7 +224,7 @@ TEST_F(direct, X2_detached_by_0)
 {
 	ASSERT_EQ(0, attach(count_up));
 	EXPECT_TRUE(is_attached());
-	EXPECT_EQ(0, set_handler(0, 0, 0, 0));
+	EXPECT_EQ(0, sud_set_handler(0, 0, 0, 0));
 	EXPECT_FALSE(is_attached());
 	EXPECT_EQ(1, sud_count);
 }
@@ -930,22 +910,6 @@ TEST_F(direct, X7_own_trap_flag)
 }
 
 /* The tracer's requests. */
-static long get_direct(pid_t pid, struct ptrace_sud_config_direct *c)
-{
-	memset(c, 0xff, sizeof(*c));
-	return sud_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, pid,
-			  sizeof(*c), (unsigned long)c);
-}
-
-static long set_direct(pid_t pid, struct ptrace_sud_config config,
-		       uint64_t handler)
-{
-	struct ptrace_sud_config_direct c = { config, handler };
-
-	return sud_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, pid,
-			  sizeof(c), (unsigned long)&c);
-}
-
 TEST_F(direct, X8_get_and_set)
 {
 	struct ptrace_sud_config native = sud_config_native(0);
@@ -953,41 +917,41 @@ TEST_F(direct, X8_get_and_set)
 
 	self->pid = sud_fork_tracee(nothing, 0);
 	ASSERT_LT(0, self->pid);
-	ASSERT_EQ(0, get_direct(self->pid, &c));
+	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
 	EXPECT_EQ(SUD_OFF, c.config.mode);
 	EXPECT_EQ(0, c.handler);
 
-	EXPECT_EQ(0, set_direct(self->pid, native, 0x1234));
-	ASSERT_EQ(0, get_direct(self->pid, &c));
+	EXPECT_EQ(0, sud_set_direct(self->pid, native, 0x1234));
+	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
 	EXPECT_EQ(0, memcmp(&native, &c.config, sizeof(native)));
 	EXPECT_EQ(0x1234, c.handler);
 	SUD_EXPECT_CONFIG(self->pid, native);
 
 	/* What fails changes nothing. */
-	EXPECT_EQ(-EINVAL, set_direct(self->pid, sud_config_off(), 0x1234));
-	EXPECT_EQ(-EFAULT, set_direct(self->pid, native, -1));
-	EXPECT_EQ(-EFAULT, set_direct(self->pid, sud_config_native(1),
-				      FIRST_BAD));
-	EXPECT_EQ(-EINVAL, set_direct(self->pid, sud_config(7, 0, 0, 0), 0x10));
+	EXPECT_EQ(-EINVAL, sud_set_direct(self->pid, sud_config_off(), 0x1234));
+	EXPECT_EQ(-EFAULT, sud_set_direct(self->pid, native, -1));
+	EXPECT_EQ(-EFAULT, sud_set_direct(self->pid, sud_config_native(1),
+					  FIRST_BAD));
+	EXPECT_EQ(-EINVAL, sud_set_direct(self->pid, sud_config(7, 0, 0, 0), 0x10));
 	EXPECT_EQ(-EINVAL, sud_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG,
 				      self->pid, 48, (unsigned long)&c));
 	EXPECT_EQ(-EFAULT, sud_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG,
 				      self->pid, sizeof(c), 8));
 	EXPECT_EQ(-EFAULT, sud_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG,
 				      self->pid, sizeof(c), 8));
-	ASSERT_EQ(0, get_direct(self->pid, &c));
+	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
 	EXPECT_EQ(0, memcmp(&native, &c.config, sizeof(native)));
 	EXPECT_EQ(0x1234, c.handler);
 
 	/* The shorter form detaches, the longer with 0 as well. */
 	EXPECT_EQ(0, sud_set(self->pid, native));
-	ASSERT_EQ(0, get_direct(self->pid, &c));
+	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
 	EXPECT_EQ(0, c.handler);
-	EXPECT_EQ(0, set_direct(self->pid, native, 0x1234));
-	EXPECT_EQ(0, set_direct(self->pid, native, 0));
-	ASSERT_EQ(0, get_direct(self->pid, &c));
+	EXPECT_EQ(0, sud_set_direct(self->pid, native, 0x1234));
+	EXPECT_EQ(0, sud_set_direct(self->pid, native, 0));
+	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
 	EXPECT_EQ(0, c.handler);
-	EXPECT_EQ(0, set_direct(self->pid, sud_config_off(), 0));
+	EXPECT_EQ(0, sud_set_direct(self->pid, sud_config_off(), 0));
 	SUD_EXPECT_CONFIG(self->pid, sud_config_off());
 }
 

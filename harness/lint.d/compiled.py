@@ -38,7 +38,7 @@ def kernel_make(*arguments):
     """The kernel's make, as make kernel calls it."""
     if not (OBJECTS / ".config").exists():
         raise Error(f"no kernel in {OBJECTS}; run: make kernel")
-    return output(ROOT / "harness/kernel", "--make", "x86_64", *arguments)
+    return output(ROOT / "harness/kernel", "--make", "direct", *arguments)
 
 
 def said(tool, *options):

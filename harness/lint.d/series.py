@@ -22,7 +22,7 @@ BUILD = pathlib.Path(os.path.realpath(os.environ.get("BUILD") or ROOT / "build")
 TREE = BUILD / "tree"
 OUT = BUILD / "lint"
 BASE = OUT / "base"         # the base's versions of what the series edits
-OBJECTS = BUILD / "x86_64"
+OBJECTS = BUILD / "direct"         # it has every line of the series
 
 
 class Error(Exception):

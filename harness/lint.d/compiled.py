@@ -37,7 +37,7 @@ def objects():
 def kernel_make(*arguments):
     """The kernel's make, as make kernel calls it."""
     if not (OBJECTS / ".config").exists():
-        raise Error(f"no kernel in {OBJECTS}; run: make kernel")
+        raise Error(f"no kernel in {OBJECTS}; run: make kernel CONFIG=direct")
     return output(ROOT / "harness/kernel", "--make", "direct", *arguments)
 
 

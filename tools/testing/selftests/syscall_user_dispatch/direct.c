@@ -695,6 +695,7 @@ TEST_F(direct, X6_invisible_to_a_tracer)
 {
 	struct ptrace_syscall_info info;
 	unsigned int calls = 0;
+	bool inside = false;
 	int stop;
 
 	self->pid = sud_fork_tracee(makes_calls, 0);
@@ -706,7 +707,10 @@ TEST_F(direct, X6_invisible_to_a_tracer)
 			break;
 		ASSERT_LT(0, sud_ptrace(PTRACE_GET_SYSCALL_INFO, self->pid,
 					sizeof(info), (unsigned long)&info));
-		if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+		/* An exit belongs to an entry. */
+		EXPECT_EQ(inside, info.op == PTRACE_SYSCALL_INFO_EXIT);
+		inside = info.op == PTRACE_SYSCALL_INFO_ENTRY;
+		if (inside) {
 			calls++;
 			EXPECT_EQ(SYS_exit_group, info.entry.nr);
 		}

@@ -55,16 +55,6 @@ static void __attribute__((constructor)) skip_all(void)
 	exit(4);
 }
 
-static sud_word blocked_call(sud_word nr)
-{
-	sud_word ret;
-
-	sud_selector = SUD_BLOCK;
-	ret = sud_foreign_call(nr, 1, 2, 3, 4, 5, 6);
-	sud_selector = SUD_ALLOW;
-	return ret;
-}
-
 #if SUD_WORD_BITS == 64
 
 extern const char look[], look_end[], count_up[], own_call[], leave[],
@@ -157,7 +147,7 @@ FIXTURE_TEARDOWN(direct)
 static bool is_attached(void)
 {
 	uint64_t before = seen->visits;
-	sud_word ret = blocked_call(SYS_getpid);
+	sud_word ret = sud_blocked_call(SYS_getpid);
 
 	return ret == SYS_getpid && seen->visits == before + 1;
 }
@@ -176,7 +166,7 @@ TEST_F(direct, X1_arguments)
 	EXPECT_EQ(-EFAULT, sud_set_handler(0x8000000000000000, 0, 0, 0));
 	EXPECT_EQ(-EFAULT, sud_set_handler(-1, 0, 0, 0));
 	/* None of these has attached one. */
-	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
+	EXPECT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(1, sud_count);
 	EXPECT_EQ(0, sud_set_handler(FIRST_BAD - 1, 0, 0, 0));
 	/* One that fails leaves the former. */
@@ -295,7 +285,7 @@ static void __attribute__((constructor)) executed(void)
 		return;
 	if (!sud_setup() || sud_arm_native(&sud_selector))
 		_exit(2);
-	_exit(blocked_call(SYS_getpid) != SYS_getpid || sud_count != 1);
+	_exit(sud_blocked_call(SYS_getpid) != SYS_getpid || sud_count != 1);
 }
 
 static int executes(void *arg)
@@ -415,7 +405,7 @@ TEST_F(direct, X3_numbers)
 	ASSERT_EQ(0, attach(look));
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		seen->visits = 0;
-		EXPECT_EQ(numbers[i], blocked_call(numbers[i]));
+		EXPECT_EQ(numbers[i], sud_blocked_call(numbers[i]));
 		EXPECT_EQ(1, seen->visits);
 		EXPECT_EQ(numbers[i], seen->ax);
 		EXPECT_EQ(sud_foreign_ip(), seen->cx);
@@ -449,7 +439,7 @@ TEST_F(direct, X3_handler_makes_calls)
 
 	ASSERT_EQ(0, attach(own_call));
 	for (i = 1; i <= 100; i++) {
-		ASSERT_EQ(SYS_exit_group, blocked_call(SYS_exit_group));
+		ASSERT_EQ(SYS_exit_group, sud_blocked_call(SYS_exit_group));
 		ASSERT_EQ(i, seen->visits);
 		ASSERT_EQ(getppid(), seen->result);
 	}
@@ -460,7 +450,7 @@ TEST_F(direct, X3_handler_on_the_foreign_page)
 {
 	ASSERT_TRUE(sud_foreign_add(FOREIGN_HANDLER, look, look_end));
 	ASSERT_EQ(0, attach((void *)FOREIGN_HANDLER));
-	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
+	EXPECT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(1, seen->visits);
 	EXPECT_EQ(0, sud_count);
 }
@@ -469,7 +459,7 @@ TEST_F(direct, X3_nested)
 {
 	ASSERT_TRUE(sud_foreign_add(FOREIGN_HANDLER, nest, nest_end));
 	ASSERT_EQ(0, attach((void *)FOREIGN_HANDLER));
-	EXPECT_EQ(SYS_exit_group, blocked_call(SYS_exit_group));
+	EXPECT_EQ(SYS_exit_group, sud_blocked_call(SYS_exit_group));
 	EXPECT_EQ(50, seen->visits);
 	EXPECT_EQ(0, sud_count);
 }
@@ -661,7 +651,7 @@ TEST_F(direct, X5_flood_of_signals)
 	for (i = 0; i < 20000; i++) {
 		sud_word nr = numbers[i % ARRAY_SIZE(numbers)];
 
-		ASSERT_EQ(nr, blocked_call(nr));
+		ASSERT_EQ(nr, sud_blocked_call(nr));
 		ASSERT_EQ(i + 1, seen->visits);
 	}
 	memset(&period, 0, sizeof(period));
@@ -684,9 +674,9 @@ static void makes_calls(void)
 	if (sud_arm_native(&sud_selector) || attach(count_up))
 		_exit(2);
 	raise(SIGSTOP);
-	blocked_call(SYS_getpid);
-	blocked_call(-1);
-	blocked_call(SYS_exit_group);
+	sud_blocked_call(SYS_getpid);
+	sud_blocked_call(-1);
+	sud_blocked_call(SYS_exit_group);
 	_exit(sud_count);
 }
 
@@ -736,7 +726,7 @@ static int kills_others(void *arg)
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
 		return 2;
-	if (blocked_call(SYS_getuid) != SYS_getuid)
+	if (sud_blocked_call(SYS_getuid) != SYS_getuid)
 		return 3;
 	/* By itself, it is killed. */
 	sud_foreign_call(SYS_getuid, 0, 0, 0, 0, 0, 0);
@@ -981,8 +971,8 @@ TEST(X4_32_bit_calls_are_signals)
 	ASSERT_TRUE(sud_setup());
 	SUD_REQUIRE();
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
-	ASSERT_EQ(0, attach(blocked_call));
-	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
+	ASSERT_EQ(0, attach(sud_blocked_call));
+	EXPECT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(1, sud_count);
 	EXPECT_EQ(0, sud_off());
 }

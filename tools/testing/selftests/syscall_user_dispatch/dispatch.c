@@ -40,17 +40,6 @@ FIXTURE_TEARDOWN(dispatch)
 {
 }
 
-/* One foreign call under BLOCK. Its result; the selector allows again. */
-static sud_word blocked_call(sud_word nr)
-{
-	sud_word ret;
-
-	sud_selector = SUD_BLOCK;
-	ret = sud_foreign_call(nr, 1, 2, 3, 4, 5, 6);
-	sud_selector = SUD_ALLOW;
-	return ret;
-}
-
 /* ---- D1: the signal ---- */
 
 static const sud_word numbers[] = {
@@ -81,7 +70,7 @@ TEST_F(dispatch, D1_siginfo)
 		/* What was there before must not shine through. */
 		memset(r, 0xff, sizeof(*r));
 		ASSERT_EQ(0, sud_arm_native(&sud_selector));
-		ret = blocked_call(numbers[i]);
+		ret = sud_blocked_call(numbers[i]);
 		ASSERT_EQ(0, sud_off());
 
 		ASSERT_EQ(1, sud_count) {
@@ -161,7 +150,7 @@ TEST_F(dispatch, D1_thread_directed)
 	}
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 	for (i = 0; i < 300; i++) {
-		ASSERT_EQ(SYS_getpid, blocked_call(SYS_getpid));
+		ASSERT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 		ASSERT_EQ(i + 1, handled_here);
 	}
 	for (i = 0; i < ARRAY_SIZE(b); i++) {
@@ -354,7 +343,7 @@ TEST_F(dispatch, D3_result_is_what_the_handler_left)
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 	for (i = 0; i < ARRAY_SIZE(results); i++) {
 		result = results[i];
-		EXPECT_EQ(results[i], blocked_call(SYS_getpid));
+		EXPECT_EQ(results[i], sud_blocked_call(SYS_getpid));
 	}
 	EXPECT_EQ(ARRAY_SIZE(results), sud_count);
 }
@@ -365,7 +354,7 @@ TEST_F(dispatch, D3_unchanged_is_the_number)
 
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 	for (i = 0; i < ARRAY_SIZE(numbers); i++)
-		EXPECT_EQ(numbers[i], blocked_call(numbers[i]));
+		EXPECT_EQ(numbers[i], sud_blocked_call(numbers[i]));
 	EXPECT_EQ(ARRAY_SIZE(numbers), sud_count);
 }
 
@@ -375,9 +364,9 @@ TEST_F(dispatch, D4_rerun)
 
 	sud_hook = sud_hook_rerun;
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
-	EXPECT_EQ(getpid(), blocked_call(SYS_getpid));
+	EXPECT_EQ(getpid(), sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(1, sud_count);
-	EXPECT_EQ(-ENOSYS, blocked_call(9999));
+	EXPECT_EQ(-ENOSYS, sud_blocked_call(9999));
 	EXPECT_EQ(2, sud_count);
 
 	/* All six arguments reach it. */
@@ -411,7 +400,7 @@ TEST_F(dispatch, D4_rerun_under_block_is_dispatched)
 
 	sud_hook = hook_step_back;
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
-	EXPECT_EQ(getpid(), blocked_call(SYS_getpid));
+	EXPECT_EQ(getpid(), sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(5, sud_count);
 	for (i = 0; i < 5; i++) {
 		EXPECT_EQ(SYS_getpid, sud_log[i].info.si_syscall);
@@ -442,7 +431,7 @@ static int child_in_state(void *arg)
 		return 2;
 	if (sud_arm_native(&sud_selector))
 		return 3;
-	ret = blocked_call(SYS_getpid);
+	ret = sud_blocked_call(SYS_getpid);
 	shared[1] = 1;
 	return ret == SYS_getpid ? 4 : 5;
 }
@@ -624,7 +613,7 @@ static int child_nest(void *arg)
 	sud_hook = hook_nest;
 	if (sud_arm_native(&sud_selector))
 		return 3;
-	if (blocked_call(SYS_getpid) != SYS_getpid)
+	if (sud_blocked_call(SYS_getpid) != SYS_getpid)
 		return 4;
 	return 0;
 }
@@ -647,7 +636,7 @@ TEST_F(dispatch, D6_nodefer_nests)
 	wanted_depth = 3;
 	sud_hook = hook_nest;
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
-	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
+	EXPECT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 	ASSERT_EQ(0, sud_off());
 	EXPECT_EQ(3, sud_count);
 	EXPECT_EQ(3, max_depth);
@@ -668,10 +657,10 @@ static int child_resethand(void *arg __attribute__((unused)))
 		return 2;
 	sud_hook = hook_nest;
 	wanted_depth = 1;
-	if (blocked_call(SYS_getpid) != SYS_getpid)
+	if (sud_blocked_call(SYS_getpid) != SYS_getpid)
 		return 3;
 	shared[1] = 1;
-	blocked_call(SYS_getpid);
+	sud_blocked_call(SYS_getpid);
 	return 4;
 }
 
@@ -721,7 +710,7 @@ static int child_sigpending(void *arg)
 		return 4;
 	for (i = 0; i < 100; i++) {
 		sud_count = 0;
-		if (blocked_call(300 + i) != 300 + i || sud_count != 1)
+		if (sud_blocked_call(300 + i) != 300 + i || sud_count != 1)
 			return 5;
 		if (sud_log[0].info.si_code != SYS_USER_DISPATCH)
 			return 6;
@@ -800,11 +789,11 @@ TEST_F(dispatch, D11_altstack)
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 
 	/* Not asked for: the handler stays on the ordinary stack. */
-	EXPECT_EQ(1, blocked_call(1));
+	EXPECT_EQ(1, sud_blocked_call(1));
 	EXPECT_FALSE(on_altstack(handler_sp, stack));
 
 	ASSERT_EQ(0, sud_handle(SA_ONSTACK));
-	EXPECT_EQ(2, blocked_call(2));
+	EXPECT_EQ(2, sud_blocked_call(2));
 	EXPECT_TRUE(on_altstack(handler_sp, stack));
 	EXPECT_EQ(2, sud_count);
 	EXPECT_EQ(stack, sud_log[1].uc.uc_stack.ss_sp);
@@ -815,7 +804,7 @@ TEST_F(dispatch, D11_altstack)
 	/* It is free again. */
 	ASSERT_EQ(0, sigaltstack(NULL, &ss));
 	EXPECT_EQ(0, ss.ss_flags);
-	EXPECT_EQ(3, blocked_call(3));
+	EXPECT_EQ(3, sud_blocked_call(3));
 	EXPECT_EQ(3, sud_count);
 }
 
@@ -880,7 +869,7 @@ static int child_bad_stack(void *arg)
 			return 4;
 		if (kind == BAD_UNMAPPED && munmap(stack, ALTSTACK_SIZE))
 			return 5;
-		blocked_call(SYS_getpid);
+		sud_blocked_call(SYS_getpid);
 	} else {
 		bad_sp_call(SYS_getpid, BAD_SP);
 	}
@@ -909,7 +898,7 @@ static int child_overflow(void *arg __attribute__((unused)))
 	sud_hook = hook_nest;
 	if (sud_arm_native(&sud_selector))
 		return 3;
-	blocked_call(SYS_getpid);
+	sud_blocked_call(SYS_getpid);
 	return 4;
 }
 
@@ -953,7 +942,7 @@ TEST_F(dispatch, D11_unusable_stack_sigsegv_handled)
 	EXPECT_EQ(0, sud_count);
 
 	/* Nothing is left behind. */
-	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
+	EXPECT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(1, sud_count);
 }
 
@@ -967,7 +956,7 @@ static void jump_out(struct __test_metadata *_metadata, unsigned int rounds)
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 	for (i = 0; i < rounds; i++) {
 		if (!sigsetjmp(jump, 1)) {
-			blocked_call(SYS_getpid);
+			sud_blocked_call(SYS_getpid);
 			ASSERT_TRUE(false) {
 				TH_LOG("round %u: the call returned", i);
 			}
@@ -984,7 +973,7 @@ static void jump_out(struct __test_metadata *_metadata, unsigned int rounds)
 	EXPECT_EQ(getpid(), sud_foreign_call(SYS_getpid, 0, 0, 0, 0, 0, 0));
 	EXPECT_EQ(rounds, sud_count);
 	sud_reset();
-	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
+	EXPECT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(1, sud_count);
 	EXPECT_EQ(sud_foreign_ip(),
 		  (unsigned long)SUD_REG_IP(&sud_log[0].uc));
@@ -1243,13 +1232,13 @@ TEST_F(dispatch, D13_prctl)
 	EXPECT_EQ(SYS_prctl, foreign_off());
 	EXPECT_EQ(1, sud_count);
 	/* Still armed. */
-	EXPECT_EQ(SYS_getpid, blocked_call(SYS_getpid));
+	EXPECT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(2, sud_count);
 
 	sud_hook = sud_hook_rerun;
 	EXPECT_EQ(0, foreign_off());
 	EXPECT_EQ(3, sud_count);
-	EXPECT_EQ(getpid(), blocked_call(SYS_getpid));
+	EXPECT_EQ(getpid(), sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(3, sud_count);
 }
 

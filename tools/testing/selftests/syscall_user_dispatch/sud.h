@@ -269,6 +269,22 @@ static inline sud_word sud_foreign_call(sud_word nr, sud_word a1, sud_word a2,
 }
 
 /*
+ * sud_blocked_call - make one system call from the foreign page, under BLOCK
+ *
+ * Return: what the call, or whoever served it, returned. The selector allows
+ * again.
+ */
+static inline sud_word sud_blocked_call(sud_word nr)
+{
+	sud_word ret;
+
+	sud_selector = SUD_BLOCK;
+	ret = sud_foreign_call(nr, 1, 2, 3, 4, 5, 6);
+	sud_selector = SUD_ALLOW;
+	return ret;
+}
+
+/*
  * sud_prctl - the raw prctl(PR_SET_SYSCALL_USER_DISPATCH, ...)
  * @op:		and so on: the arguments as the kernel sees them
  *

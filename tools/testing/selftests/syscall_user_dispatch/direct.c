@@ -10,6 +10,7 @@
 #include "sud_direct.h"
 
 #include <linux/filter.h>
+#include <linux/rseq.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -762,6 +763,79 @@ TEST_F(direct, X6_bad_selector_ends_the_process)
 	EXPECT_TRUE(sud_killed(sud_run_child(bad_selector_address, NULL),
 			       SIGSEGV));
 	EXPECT_EQ(0, seen->visits);
+}
+
+/*
+ * Restartable sequences: nobody may make a call from inside of one. A kernel
+ * with DEBUG_RSEQ kills who does, the others do not look.
+ */
+#define NEVER_ABORTED	(RSEQ_CS_FLAG_NO_RESTART_ON_PREEMPT | \
+			 RSEQ_CS_FLAG_NO_RESTART_ON_SIGNAL | \
+			 RSEQ_CS_FLAG_NO_RESTART_ON_MIGRATE)
+
+/* What the C library has registered with the kernel, from version 2.35 on. */
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned int __rseq_size __attribute__((weak));
+
+/* Where one is aborted to; the library's signature goes before. */
+__asm__(".pushsection .text\n"
+	"	.long	0x53053053\n"
+	"aborted:\n"
+	"	ud2\n"
+	".popsection\n");
+
+extern const char aborted[] __attribute__((visibility("hidden")));
+
+/* Which code is in a sequence, and whether the call has a handler. */
+struct rseq_call {
+	uintptr_t start;
+	size_t length;
+	bool handled;
+};
+
+static int calls_in_section(void *arg)
+{
+	static struct rseq_cs section = { .flags = NEVER_ABORTED };
+	struct rseq_call *c = arg;
+	volatile uint64_t *pointer;
+	char *thread;
+	sud_word ret;
+
+	if (sud_arm_native(&sud_selector) || (c->handled && attach(count_up)))
+		return 2;
+	section.start_ip = c->start;
+	section.post_commit_offset = c->length;
+	section.abort_ip = (uintptr_t)aborted;
+	__asm__("mov %%fs:0, %0" : "=r"(thread));
+	pointer = (void *)(thread + __rseq_offset +
+			   offsetof(struct rseq, rseq_cs));
+	sud_selector = c->handled;
+	*pointer = (uintptr_t)&section;
+	ret = sud_foreign_call(SYS_getuid, 0, 0, 0, 0, 0, 0);
+	*pointer = 0;
+	sud_selector = SUD_ALLOW;
+	if (c->handled)
+		return ret == SYS_getuid && seen->visits ? 0 : 3;
+	return ret == getuid() ? 0 : 4;
+}
+
+/* It is the address of the call that counts, and not the handler's. */
+TEST_F(direct, X6_restartable_sequences)
+{
+	uintptr_t call = sud_foreign_ip() - SUD_INSN_LEN;
+	struct rseq_call run = { call, 16, false };
+	struct rseq_call handled = { call, 16, true };
+	struct rseq_call handler = { (uintptr_t)count_up, 8, true };
+	int killed;
+
+	if (!&__rseq_size || !__rseq_size)
+		SKIP(return, "the C library has no restartable sequences");
+	killed = sud_run_child(calls_in_section, &run);
+	ASSERT_TRUE(sud_exited(killed, 0) || sud_killed(killed, SIGSEGV));
+	TH_LOG("calls in a sequence are %s here",
+	       sud_exited(killed, 0) ? "let through" : "deadly");
+	EXPECT_EQ(killed, sud_run_child(calls_in_section, &handled));
+	EXPECT_TRUE(sud_exited(sud_run_child(calls_in_section, &handler), 0));
 }
 
 /* What /proc says of the call that a stopped thread is in. */

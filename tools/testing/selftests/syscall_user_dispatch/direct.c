@@ -1023,6 +1023,29 @@ TEST_F(direct, X8_get_and_set)
 	SUD_EXPECT_CONFIG(self->pid, sud_config_off());
 }
 
+static void disarms(void)
+{
+	if (sud_arm_native(&sud_selector) || attach(count_up) || sud_off())
+		_exit(2);
+	raise(SIGSTOP);
+}
+
+/* Nor does arming by a tracer find it again. */
+TEST_F(direct, X2_off_leaves_none_to_a_tracer)
+{
+	struct ptrace_sud_config_direct c;
+
+	self->pid = sud_fork_tracee(disarms, 0);
+	ASSERT_LT(0, self->pid);
+	ASSERT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, 0));
+	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
+	EXPECT_EQ(SUD_OFF, c.config.mode);
+	EXPECT_EQ(0, c.handler);
+	EXPECT_EQ(0, sud_set(self->pid, sud_config_native(0)));
+	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
+	EXPECT_EQ(0, c.handler);
+}
+
 static int unmapped_handler(void *arg)
 {
 	if (sud_arm_native(&sud_selector) || attach((void *)UNMAPPED))

@@ -21,10 +21,10 @@
 #include <assert.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+
+#include "sud_seccomp.h"
 
 #include "../kselftest_harness.h"
 
@@ -796,6 +796,7 @@ static int seccomp_veto(void)
 TEST_F(args, A10_seccomp_veto)
 {
 	SUD_REQUIRE();
+	SUD_REQUIRE_FILTERS();
 	ASSERT_EQ(0, seccomp_veto());
 	EXPECT_EQ(-EPERM, sud_arm_native(&sud_selector));
 	EXPECT_EQ(0, probe_blocked(&sud_selector));
@@ -809,6 +810,7 @@ TEST_F(args, A10_seccomp_veto)
 TEST_F(args, A10_seccomp_veto_keeps_armed)
 {
 	SUD_REQUIRE();
+	SUD_REQUIRE_FILTERS();
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 	ASSERT_EQ(0, seccomp_veto());
 	EXPECT_EQ(-EPERM, sud_off());

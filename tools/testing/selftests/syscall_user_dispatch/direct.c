@@ -9,9 +9,7 @@
  */
 #include "sud_direct.h"
 
-#include <linux/filter.h>
 #include <linux/rseq.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -19,6 +17,7 @@
 
 #include "sud_knob.h"
 #include "sud_regs.h"
+#include "sud_seccomp.h"
 #include "sud_uffd.h"
 
 #include "../kselftest_harness.h"
@@ -736,6 +735,7 @@ static int kills_others(void *arg)
 
 TEST_F(direct, X6_invisible_to_seccomp)
 {
+	SUD_REQUIRE_FILTERS();
 	EXPECT_TRUE(sud_killed(sud_run_child(kills_others, NULL), SIGSYS));
 	EXPECT_EQ(1, seen->visits);
 }

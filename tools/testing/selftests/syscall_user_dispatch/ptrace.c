@@ -7,13 +7,12 @@
 #include "sud_ptrace.h"
 
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 
 #include "sud_beside.h"
+#include "sud_seccomp.h"
 #include "sud_tracee.h"
 
 #include "../kselftest_harness.h"
@@ -933,8 +932,10 @@ static long do_trace_filter(void)
 
 TEST_F(own, P3_seccomp_stop)
 {
-	pid_t pid = fork_stopped(PTRACE_O_TRACESECCOMP);
+	pid_t pid;
 
+	SUD_REQUIRE_FILTERS();
+	pid = fork_stopped(PTRACE_O_TRACESECCOMP);
 	ASSERT_LT(0, pid);
 	ASSERT_EQ(0, run(pid, do_trace_filter));
 	shared->selector = SUD_BLOCK;

@@ -22,6 +22,18 @@
 #define SUD_BPF_RETURN(action)						\
 	BPF_STMT(BPF_RET | BPF_K, action)
 
+static inline bool sud_has_filters(void)
+{
+	uint32_t action = SECCOMP_RET_TRAP;
+
+	return !syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action);
+}
+
+#define SUD_REQUIRE_FILTERS() do {					\
+	if (!sud_has_filters())						\
+		SKIP(return, "no seccomp filters in this kernel");	\
+} while (0)
+
 /*
  * sud_seccomp - install a filter for the calling thread
  *

@@ -819,13 +819,13 @@ static int calls_in_section(void *arg)
 	return ret == getuid() ? 0 : 4;
 }
 
-/* It is the address of the call that counts, and not the handler's. */
+/* The call's address counts: the thread is no longer there when it is over. */
 TEST_F(direct, X6_restartable_sequences)
 {
 	uintptr_t call = sud_foreign_ip() - SUD_INSN_LEN;
 	struct rseq_call run = { call, 16, false };
 	struct rseq_call handled = { call, 16, true };
-	struct rseq_call handler = { (uintptr_t)count_up, 8, true };
+	struct rseq_call elsewhere = { (uintptr_t)look, 8, true };
 	int killed;
 
 	if (!&__rseq_size || !__rseq_size)
@@ -835,7 +835,7 @@ TEST_F(direct, X6_restartable_sequences)
 	TH_LOG("calls in a sequence are %s here",
 	       sud_exited(killed, 0) ? "let through" : "deadly");
 	EXPECT_EQ(killed, sud_run_child(calls_in_section, &handled));
-	EXPECT_TRUE(sud_exited(sud_run_child(calls_in_section, &handler), 0));
+	EXPECT_TRUE(sud_exited(sud_run_child(calls_in_section, &elsewhere), 0));
 }
 
 /* What /proc says of the call that a stopped thread is in. */

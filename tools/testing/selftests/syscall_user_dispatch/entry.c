@@ -22,7 +22,7 @@
 /* The 32-bit ABI's numbers. */
 #define IA32_RESTART_SYSCALL	0
 #define IA32_CLOSE		6
-#define IA32_GETPID		20
+#define IA32_GETPID		SUD_IA32_GETPID
 #define IA32_POLL		168
 #define IA32_PRCTL		172
 #define IA32_RT_SIGRETURN	173
@@ -87,21 +87,12 @@ FIXTURE_VARIANT_ADD(way, vdso)
 
 #endif
 
-static int try_int80(void *arg)
-{
-	int ret;
-
-	__asm__ volatile("int $0x80" : "=a" (ret) : "a" (IA32_GETPID)
-			 : "memory");
-	return ret == getpid() ? 0 : 1;
-}
-
 FIXTURE_SETUP(way)
 {
 	struct sud_landing landing;
 
 	SUD_REQUIRE_SETUP();
-	if (!sud_exited(sud_run_child(try_int80, NULL), 0))
+	if (!sud_has_int80())
 		SUD_SKIP_SETUP("no 32-bit system calls in this kernel");
 	ASSERT_TRUE(sud_setup());
 	ASSERT_TRUE(sud_regs_map());
@@ -663,7 +654,7 @@ TEST(C1_D1_R2_int80_at_any_address)
 	int ret;
 
 	SUD_REQUIRE_INCLUSIVE();
-	if (!sud_exited(sud_run_child(try_int80, NULL), 0))
+	if (!sud_has_int80())
 		SKIP(return, "no 32-bit system calls in this kernel");
 	ASSERT_TRUE(sud_setup());
 	ASSERT_EQ(0, sud_arm(SUD_INCL, ip, 1, &sud_selector));

@@ -222,6 +222,32 @@ TEST_F(region, R1_R2_nonsense_selector)
 	CHECK_BAD(variant->op, NULL, 77, SIGSYS);
 }
 
+/*
+ * Not even where reading it has no consequences: a page of zeros says ALLOW, and
+ * is there from the first read on.
+ */
+TEST_F(region, R1_R2_selector_of_exempt_calls_is_not_read)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	unsigned char core = 0xff;
+	long armed, ret, off;
+	void *selector;
+
+	REQUIRE_MODE(variant->op);
+	selector = mmap(NULL, page, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, selector);
+	armed = sud_arm(variant->op, self->offset, self->length, selector);
+	ret = foreign_close();
+	off = foreign_off();
+
+	EXPECT_EQ(0, armed);
+	EXPECT_EQ(-EBADF, ret);
+	EXPECT_EQ(0, off);
+	ASSERT_EQ(0, mincore(selector, page, &core));
+	EXPECT_EQ(!variant->runs, core & 1);
+}
+
 /* Exempt calls are those of rule R1 and R2 only: each region's own inverse. */
 TEST(R1_R2_modes_are_complements)
 {

@@ -454,6 +454,26 @@ static inline bool sud_exited(int status, int code)
 	return status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == code;
 }
 
+/* The number of getpid() for int $0x80, whatever the program is. */
+#define SUD_IA32_GETPID 20
+
+static inline int sud_try_int80(void *arg __attribute__((unused)))
+{
+	int ret;
+
+	__asm__ volatile("int $0x80" : "=a" (ret) : "a" (SUD_IA32_GETPID)
+			 : "memory");
+	return ret == getpid() ? 0 : 1;
+}
+
+/**
+ * sud_has_int80 - does int $0x80 make system calls in this kernel?
+ */
+static inline bool sud_has_int80(void)
+{
+	return sud_exited(sud_run_child(sud_try_int80, NULL), 0);
+}
+
 static inline bool sud_killed(int status, int sig)
 {
 	return status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == sig;

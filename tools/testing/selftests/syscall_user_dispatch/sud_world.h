@@ -279,18 +279,9 @@ static inline bool way_add(enum way_id id, const char *name,
 }
 
 #if SUD_WORD_BITS == 64
-static int try_int80(void *arg __attribute__((unused)))
-{
-	int ret;
-
-	/* getpid() */
-	__asm__ volatile("int $0x80" : "=a" (ret) : "a" (20) : "memory");
-	return ret == getpid() ? 0 : 1;
-}
-
 static inline bool ways_add_others(void)
 {
-	if (!sud_exited(sud_run_child(try_int80, NULL), 0))
+	if (!sud_has_int80())
 		return true;
 	if (!way_add(WAY_INT80, "int80", int80_template, int80_ip,
 		     int80_end) ||

@@ -186,6 +186,62 @@ TEST_F(vdso, V1_nothing_exempt_kills)
 	}
 }
 
+/* The 32-bit getpid() by a function of int $0x80 and a return. */
+static int ia32_getpid_at(const uint8_t *func)
+{
+	int ret;
+
+	asm volatile("lea	-128(%%rsp), %%rsp\n\t"
+		     "call	*%1\n\t"
+		     "lea	128(%%rsp), %%rsp"
+		     : "=a" (ret)
+		     : "r" ((sud_uword)(unsigned long)func),
+		       "0" (SUD_IA32_GETPID)
+		     : "r8", "r9", "r10", "r11", "memory");
+	return ret;
+}
+
+/* Code of ours in the vDSO's place, with the call at every offset in turn. */
+static int child_all_over_the_vdso(void *arg)
+{
+	static const uint8_t insns[] = { 0xcd, 0x80, 0xc3 };
+	const struct sud_vdso *vdso = arg;
+	uint8_t *code = mmap((void *)vdso->base, vdso->size,
+			     PROT_READ | PROT_WRITE | PROT_EXEC,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	size_t i;
+	int ret;
+
+	if (code != (void *)vdso->base || sud_arm_native(&sud_selector))
+		return 2;
+	for (i = 0; i + sizeof(insns) <= vdso->size; i++) {
+		memcpy(code + i, insns, sizeof(insns));
+		sud_selector = SUD_BLOCK;
+		ret = ia32_getpid_at(code + i);
+		sud_selector = SUD_ALLOW;
+		shared->steps = i;
+		if (ret != SUD_IA32_GETPID || sud_count != i + 1)
+			return 3;
+	}
+	return 0;
+}
+
+/*
+ * No place in this program's vDSO is exempt, as two in the 32-bit one are: not
+ * even for 32-bit calls from as far into it.
+ */
+TEST_F(vdso, V1_sigreturn_place_is_the_32bit_vdso_s_alone)
+{
+	int status;
+
+	if (!sud_has_int80())
+		SKIP(return, "no 32-bit system calls in this kernel");
+	status = sud_run_child(child_all_over_the_vdso, &self->vdso);
+	EXPECT_TRUE(sud_exited(status, 0)) {
+		TH_LOG("status %#x at offset %#x", status, shared->steps);
+	}
+}
+
 #else /* __x86_64__ */
 
 /* ---- V1: the 32-bit vDSO's sigreturn ---- */

@@ -212,7 +212,9 @@ static int child_all_over_the_vdso(void *arg)
 	size_t i;
 	int ret;
 
-	if (code != (void *)vdso->base || sud_arm_native(&sud_selector))
+	sud_unblock = &sud_selector;
+	if (code != (void *)vdso->base ||
+	    sud_arm(SUD_EXCL, 0, 0, &sud_selector))
 		return 2;
 	for (i = 0; i + sizeof(insns) <= vdso->size; i++) {
 		memcpy(code + i, insns, sizeof(insns));

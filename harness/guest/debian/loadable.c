@@ -4,7 +4,7 @@
 
 static int __init module_start(void)
 {
-	pr_info("module: loaded into a kernel that it was compiled for\n");
+	pr_info("loadable: loaded into a kernel that it was compiled for\n");
 	return 0;
 }
 

@@ -87,8 +87,7 @@ check: setup
 dist:
 	@harness/dist
 
-lint:
-	@harness/setup --lint
+lint: setup
 	@harness/lint
 
 rules:

@@ -31,7 +31,7 @@ class Error(Exception):
 
 def need(command):
     if not shutil.which(command):
-        raise Error(f"{command} is missing; run: harness/setup --lint")
+        raise Error(f"{command} is missing; run: harness/setup")
 
 
 def run(*command, **options):

@@ -27,7 +27,7 @@ help:
 #| make bench          what a system call costs: a table and a chart, to results/
 #| make soak           load and faults, on a kernel that watches itself: a table, to results/
 #| make mutants        break the kernel, in one place at a time, and see the selftests tell
-#| make coverage       which lines and branches of the series the selftests reach
+#| make coverage       which lines and branches of the series selftests and fuzzer reach
 #| make bisectable     every prefix of the series: does it build, boot, and keep the rules?
 #| make neighbours     the kernel's own selftests, without and with the series
 #| make deb            Debian packages of the patched kernel, to build/deb/

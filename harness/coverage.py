@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Which of the lines and branches that the series adds were reached.
 
-DIR/ has what the guest's kernel counted (.gcda) beside what the compiler noted for
-gcov (.gcno); a line or branch is reached if one of them says so. What is not has to be
-in coverage.tsv, and what is there must not be reached. A table is written; the
-failures, and a last line that counts, are printed.
+Every run has a directory with what the guest's kernel counted (.gcda) beside what the
+compiler noted for gcov (.gcno); a line or branch is reached if one of the runs did. What
+is not has to be in coverage.tsv, and what is there must not be reached. A table is
+written, with a column for every run; the failures, and a last line that counts, are
+printed.
 """
 
 import argparse
@@ -64,6 +65,11 @@ class Line:
         for index, branch in enumerate(line["branches"], 1):
             self.branches[index, total] += branch["count"]
 
+    def merge(self, other):
+        self.count += other.count
+        for key, count in other.branches.items():
+            self.branches[key] += count
+
     def unreached(self):
         """What was not reached: of a line that was never run, not each branch."""
         if not self.count:
@@ -91,31 +97,45 @@ def count_lines(tree, counts):
     return files, compiled
 
 
-class Coverage:
-    """The series' lines against the counts and the list of exceptions."""
+def merge(runs):
+    """All runs' counts as if they were of one."""
+    files = collections.defaultdict(lambda: collections.defaultdict(Line))
+    for counted in runs:
+        for path, lines in counted.items():
+            for number, line in lines.items():
+                files[path][number].merge(line)
+    return files
 
-    def __init__(self, added, counted, compiled, accepted):
+
+class Coverage:
+    """The series' lines against each run's counts and the list of exceptions."""
+
+    def __init__(self, added, runs, compiled, accepted):
         self.failures = []
-        self.totals = {}            # file -> [lines, reached, branches, reached]
+        self.runs = list(runs)
+        self.totals = {}            # file -> [lines, branches], and for all together and each run [lines, branches]
         self.missed = []            # (file, number, what, text, reason)
         used = set()
+        counted = merge(runs.values())
         for path, lines in sorted(added.items()):
             if path.endswith(".c") and path not in compiled:
                 self.miss(path, 0, "file", "-", accepted, used)
                 continue
-            totals = self.totals[path] = [0, 0, 0, 0]
-            for number, text in lines.items():
-                if number not in counted[path]:
-                    continue
-                line = counted[path][number]
-                totals[0] += 1
-                totals[1] += bool(line.count)
-                totals[2] += len(line.branches)
-                totals[3] += sum(map(bool, line.branches.values()))
+            code = {number: counted[path][number] for number in lines if number in counted[path]}
+            self.totals[path] = [len(code), sum(len(line.branches) for line in code.values())]
+            for which in (counted, *runs.values()):
+                self.totals[path] += self.reached(which[path], code)
+            for number, line in code.items():
                 for what in line.unreached():
-                    self.miss(path, number, what, text, accepted, used)
+                    self.miss(path, number, what, lines[number], accepted, used)
         for row in accepted.keys() - used:
             self.failures.append(f"coverage.tsv has what was reached, or is not there: {' '.join(row)}")
+
+    @staticmethod
+    def reached(lines, numbers):
+        """[lines, branches] of these numbers that were reached."""
+        found = [lines[number] for number in numbers if number in lines and lines[number].count]
+        return [len(found), sum(bool(count) for line in found for count in line.branches.values())]
 
     def miss(self, path, number, what, text, accepted, used):
         row = (path, what, text)
@@ -129,10 +149,12 @@ class Coverage:
 
     def table(self):
         rows = [(path, *totals) for path, totals in self.totals.items() if totals[0]]
-        rows.append(("all", *(sum(row[column] for row in rows) for column in range(1, 5))))
-        yield f"{'file':40}{'lines':>12}{'branches':>12}"
-        for path, lines, lines_reached, branches, branches_reached in rows:
-            yield f"{path:40}{f'{lines_reached}/{lines}':>12}{f'{branches_reached}/{branches}':>12}"
+        rows.append(("all", *map(sum, zip(*(row[1:] for row in rows)))))
+        yield " " * 45 + "".join(f"{run:>20}" for run in ["all", *self.runs])
+        yield f"{'file':45}" + f"{'lines':>10}{'branches':>10}" * (1 + len(self.runs))
+        for path, lines, branches, *reached in rows:
+            yield f"{path:45}" + "".join(f"{f'{count}/{(lines, branches)[index % 2]}':>10}"
+                                         for index, count in enumerate(reached))
         yield ""
         yield "Not reached:"
         for path, number, what, text, reason in self.missed:
@@ -140,15 +162,23 @@ class Coverage:
             yield f"    {reason}"
 
     def counts(self):
-        reached = sum(totals[1] + totals[3] for totals in self.totals.values())
+        reached = sum(totals[2] + totals[3] for totals in self.totals.values())
         return f"{reached} passed, {len(self.failures)} failed, {len(self.missed)} skipped"
+
+
+def a_run(text):
+    name, equals, counts = text.partition("=")
+    if not (name and equals and counts):
+        raise argparse.ArgumentTypeError(f"not RUN=DIR: {text}")
+    return name, counts
 
 
 def main():
     parser = argparse.ArgumentParser(description="Which of the lines and branches that the series adds were reached.")
     parser.add_argument("--tree", required=True, metavar="DIR", help="the patched kernel's repository")
     parser.add_argument("--series", default="base..sud", metavar="RANGE", help="its commits, for git")
-    parser.add_argument("--counts", required=True, metavar="DIR", help="with .gcda and .gcno files")
+    parser.add_argument("--counts", required=True, action="append", type=a_run, metavar="RUN=DIR",
+                        help="a run's .gcda and .gcno files; may be given several times")
     parser.add_argument("--accepted", default=os.path.join(HERE, "coverage.tsv"), metavar="FILE")
     parser.add_argument("--table", required=True, metavar="FILE", help="to be written")
     options = parser.parse_args()
@@ -159,10 +189,15 @@ def main():
             raise rules.Problem(f"{options.accepted}:{number}: the same as an earlier row")
         accepted[path, what, text] = reason
     tree = os.path.realpath(options.tree)
-    counted, compiled = count_lines(tree, options.counts)
-    coverage = Coverage(added_lines(tree, options.series), counted, compiled, accepted)
+    runs, compiled = {}, set()
+    for run_name, counts in options.counts:
+        runs[run_name], files = count_lines(tree, counts)
+        if not files:
+            raise rules.Problem(f"the {run_name} counted nothing: no .gcda file below {counts}")
+        compiled |= files
+    coverage = Coverage(added_lines(tree, options.series), runs, compiled, accepted)
     with open(options.table, "w", encoding="utf-8") as f:
-        f.write("# Made by make coverage: what the selftests reach of the code that the series adds.\n")
+        f.write("# Made by make coverage: what is reached of the code that the series adds, by all and by each.\n")
         f.writelines(line + "\n" for line in coverage.table())
     print("\n".join(coverage.table()))
     for failure in coverage.failures:

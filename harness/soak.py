@@ -131,6 +131,9 @@ def judge_stress(runs, stressors, report):
             report.fail(f"stress-ng --{stressor} has no end", run.lines if run else ())
         elif run.status:
             report.fail(f"stress-ng --{stressor} ended with status {run.status}", run.lines)
+        elif not any("successful run completed" in line for line in run.lines):
+            # It calls it a success when it declines to run a stressor.
+            report.fail(f"stress-ng --{stressor} did nothing", run.lines)
         else:
             report.add(f"stress {stressor}", "pass")
 

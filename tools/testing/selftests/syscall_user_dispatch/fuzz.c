@@ -627,9 +627,7 @@ static void op_flood(const uint16_t *p)
 			break;
 	}
 	*cell->write = SUD_ALLOW;
-	/* At least the last one comes after this. */
-	while (!sibling.sent)
-		sched_yield();
+	/* It sends the last one now. */
 	stop_sibling();
 	getppid();
 	if (!n_others || n_others > sibling.sent)

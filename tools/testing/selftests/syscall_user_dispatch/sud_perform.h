@@ -207,6 +207,12 @@ static struct {
 	volatile bool stop;
 } sibling;
 
+static void sibling_signal(void)
+{
+	syscall(SYS_tgkill, sibling.pid, sibling.tid, sibling.sig);
+	sibling.sent++;
+}
+
 static void *sibling_thread(void *arg)
 {
 	for (;;) {
@@ -225,12 +231,13 @@ static void *sibling_thread(void *arg)
 			if (sibling.task == SIBLING_FLIP) {
 				*sibling.write ^= SUD_ALLOW ^ SUD_BLOCK;
 			} else if (sibling.sent < MAX_SIGNALS) {
-				syscall(SYS_tgkill, sibling.pid, sibling.tid,
-					sibling.sig);
-				sibling.sent++;
+				sibling_signal();
 			}
 			sched_yield();
 		}
+		/* A dispatch that is pending may have swallowed all others. */
+		if (sibling.task == SIBLING_SIGNAL)
+			sibling_signal();
 		sem_post(&sibling.done);
 	}
 	return NULL;

@@ -553,7 +553,7 @@ static bool perform_either(struct call *c, const char *rule, bool must)
 	c->n = 1;
 	c->source[0].way = c->way;
 	c->source[0].nr = c->number->nr;
-	shared->rule = rule;
+	shared->rule = model_signal_rule(c->number->nr, rule);
 	way_load(c->way, c->number->nr, c->number->call, c->salt++);
 	make_call(c);
 	if (jumped)
@@ -1378,8 +1378,8 @@ static void put_down(pid_t pid)
 }
 
 /*
- * Wait for a worker. False: something was different, which is told by
- * shared->first in any case.
+ * Wait for a worker. False: something was different that counts, which is told
+ * by shared->first in any case.
  */
 static bool look_after(pid_t pid, unsigned int patience)
 {
@@ -1411,14 +1411,18 @@ static bool look_after(pid_t pid, unsigned int patience)
 	put_down(pid);
 	if (WIFEXITED(status) && !WEXITSTATUS(status) && !shared->failed)
 		return true;
-	if (!shared->failed) {
-		snprintf(d->rule, sizeof(d->rule), "%s", shared->rule);
-		snprintf(d->text, sizeof(d->text),
-			 "the process has ended, wait status %#x", status);
-		d->sequence = shared->sequence;
+	if (shared->failed)
+		return false;
+	d = place_of(shared->rule);
+	if (d == &shared->first)
 		shared->failed = true;
-	}
-	return false;
+	else if (d->count++)
+		return true;
+	snprintf(d->rule, sizeof(d->rule), "%s", shared->rule);
+	snprintf(d->text, sizeof(d->text),
+		 "the process has ended, wait status %#x", status);
+	d->sequence = shared->sequence;
+	return !shared->failed;
 }
 
 /* Whoever was killed may have left it off. */
@@ -1694,7 +1698,7 @@ int main(int argc, char **argv)
 	const struct rlimit no_core = { 0 };
 	struct sequence s = { NULL };
 	unsigned int differences = 0, most = 3, kind;
-	bool verbose = false;
+	bool verbose = false, ok;
 	const char *text = NULL;
 	uint64_t next = 0;
 	time_t start;
@@ -1765,11 +1769,12 @@ int main(int argc, char **argv)
 			err(EXIT_FAILURE, "fork");
 		if (pid == 0)
 			work(&s, next);
-		if (look_after(pid, PATIENCE))
-			break;
+		ok = look_after(pid, PATIENCE);
+		next = shared->sequence + 1;
 		sysctl_on();
+		if (ok)
+			continue;
 		differences++;
-		next = shared->first.sequence + 1;
 		report(&s, argv[0]);
 		shared->failed = false;
 	}

@@ -78,6 +78,19 @@ static bool listed(const char *rule)
 	return false;
 }
 
+/* Where a difference by this rule is noted. */
+static struct difference *place_of(const char *rule)
+{
+	struct difference *d = shared->excused;
+
+	if (!listed(rule))
+		return &shared->first;
+	while (d->count && strcmp(d->rule, rule) &&
+	       d < &shared->excused[MAX_EXCUSED - 1])
+		d++;
+	return d;
+}
+
 /*
  * Something is not what it should be. Does not return, unless the rule is one
  * of those of which that is known.
@@ -86,15 +99,9 @@ static bool __attribute__((noinline))
 differs(const char *rule, const char *where, const char *what, uint64_t want,
 	uint64_t got)
 {
-	struct difference *d = &shared->first;
-	unsigned int i;
+	struct difference *d = place_of(rule);
 
-	if (listed(rule)) {
-		for (i = 0; i < MAX_EXCUSED - 1; i++) {
-			d = &shared->excused[i];
-			if (!d->count || !strcmp(d->rule, rule))
-				break;
-		}
+	if (d != &shared->first) {
 		if (d->count++)
 			return false;
 	} else if (shared->failed) {

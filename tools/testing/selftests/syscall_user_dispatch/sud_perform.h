@@ -51,7 +51,8 @@ static void act(struct call *c, ucontext_t *uc)
 	case HANDLER_RERUN:
 		if (c->cell)
 			*c->cell->write = SUD_ALLOW;
-		SUD_REG_IP(uc) -= SUD_INSN_LEN;
+		/* The frame's may be wrong, which is compared, and no end. */
+		SUD_REG_IP(uc) = c->way->ip - SUD_INSN_LEN;
 		break;
 	case HANDLER_JUMP:
 		siglongjmp(escape, 1);
@@ -228,11 +229,10 @@ static void *sibling_thread(void *arg)
 		}
 		sem_post(&sibling.done);
 		while (!sibling.stop) {
-			if (sibling.task == SIBLING_FLIP) {
+			if (sibling.task == SIBLING_FLIP)
 				*sibling.write ^= SUD_ALLOW ^ SUD_BLOCK;
-			} else if (sibling.sent < MAX_SIGNALS) {
+			else if (sibling.sent < MAX_SIGNALS)
 				sibling_signal();
-			}
 			sched_yield();
 		}
 		/* A dispatch that is pending may have swallowed all others. */
@@ -376,6 +376,9 @@ static void perform(struct call *c)
 					  want->selector);
 		return;
 	}
+	/* What comes of a wrong frame may be the end of the process. */
+	if (c->n)
+		shared->rule = model_signal_rule(call_nr(c), c->rule);
 	way_load(c->way, call_nr(c), c->number ? c->number->call : CALL_OTHER,
 		 c->salt);
 	if (!c->number)

@@ -627,7 +627,8 @@ static void op_flood(const uint16_t *p)
 			break;
 	}
 	*cell->write = SUD_ALLOW;
-	/* It sends the last one now. */
+	while (!sibling.sent)
+		sched_yield();
 	stop_sibling();
 	getppid();
 	if (!n_others || n_others > sibling.sent)
@@ -1449,8 +1450,7 @@ static bool replay(const struct sequence *s)
 		_exit(0);
 	}
 	ok = look_after(pid, 10);
-	if (!ok)
-		sysctl_on();
+	sysctl_on();
 	return ok;
 }
 
@@ -1764,6 +1764,8 @@ int main(int argc, char **argv)
 	start = time(NULL);
 	while (shared->done < operations && differences < most) {
 		fflush(stdout);
+		shared->rule = "-";
+		shared->sequence = next;
 		pid = fork();
 		if (pid < 0)
 			err(EXIT_FAILURE, "fork");

@@ -51,7 +51,7 @@ static void act(struct call *c, ucontext_t *uc)
 	case HANDLER_RERUN:
 		if (c->cell)
 			*c->cell->write = SUD_ALLOW;
-		/* The frame's may be wrong, which is compared, and no end. */
+		/* If the frame's is wrong, that is for the comparison. */
 		SUD_REG_IP(uc) = c->way->ip - SUD_INSN_LEN;
 		break;
 	case HANDLER_JUMP:
@@ -187,7 +187,7 @@ static bool map_altstack(void)
 
 /* ---- A sibling thread that does what it is told ---- */
 
-/* Not more than that, in a flood. */
+/* Not more than that, and one, in a flood. */
 #define MAX_SIGNALS 64
 
 enum sibling_task { SIBLING_WRITE, SIBLING_FLIP, SIBLING_SIGNAL };
@@ -236,7 +236,7 @@ static void *sibling_thread(void *arg)
 			sched_yield();
 		}
 		/* A dispatch that is pending may have swallowed all others. */
-		if (sibling.task == SIBLING_SIGNAL)
+		if (sibling.task == SIBLING_SIGNAL && sibling.sig == SIGSYS)
 			sibling_signal();
 		sem_post(&sibling.done);
 	}

@@ -26,7 +26,7 @@ TAP = re.compile(r"(not )?ok \d+ ?(?:- )?(.*?)(?: ?# ?(SKIP|XFAIL|TODO)\b.*)?$",
 PLAIN = re.compile(r"\s*\[(OK|FAIL|SKIP)\]\s*(.*)$")
 RESULTS = {"OK": "pass", "FAIL": "fail", "SKIP": "skip"}
 # Addresses, times and counts differ from run to run.
-NUMBER = re.compile(r"\b0x[0-9a-fA-F]+\b|-?\b\d+(?:\.\d+)?\b|\b[0-9a-f]{8,16}\b")
+NUMBER = re.compile(r"\b(?:0x)+[0-9a-fA-F]+\b|-?\b\d+(?:\.\d+)?\b|\b[0-9a-f]{8,16}\b")
 
 
 def inner(line):

@@ -88,6 +88,7 @@ dist:
 	@harness/dist
 
 lint: setup
+	@harness/kernel direct
 	@harness/lint
 
 rules:

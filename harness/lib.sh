@@ -114,3 +114,14 @@ tree_git()
 		git -C "$BUILD/tree" -c core.hooksPath=/dev/null -c gc.auto=0 -c core.compression=1 \
 		-c advice.detachedHead=false "$@"
 }
+
+# work_tree DIR COMMIT MB WHAT: COMMIT of build/tree in a place of its own, whatever was edited there. Only the files
+# that differ are written, so make finds what to do again. If DIR is new, WHAT needs MB megabytes of disk.
+work_tree()
+{
+	if [ "$(tree_git -C "$1" rev-parse --show-toplevel 2>/dev/null)" != "$1" ]; then
+		need_space "$BUILD" "$3" "$4"
+		rm -rf "$1" && tree_git worktree prune && tree_git worktree add -q -f --detach "$1" "$2" || return
+	fi
+	tree_git -C "$1" checkout -q --force --detach "$2"
+}

@@ -13,6 +13,8 @@ import sys
 
 import judge
 
+# What a run begins with, and ends with.
+SEED = re.compile(r"# fuzz\S*: (seed \d+), ")
 SUM = re.compile(r"(\d+) operations, (\d+) differences$")
 
 
@@ -33,14 +35,16 @@ def main():
         said = [line[len(abi) + 2:] for line in lines if line.startswith(f"{abi}: ")]
         print("\n".join(f"{abi}: {line}" for line in said))
         sums = [match for match in map(SUM.match, said) if match]
+        seeds = [match[1] for match in map(SEED.match, said) if match]
         ends = [line for line in said if line.startswith("ended with status ")]
         for run in range(options.seeds):
+            seed = seeds[run] if run < len(seeds) else "no seed"
             if run >= len(sums) or run >= len(ends):
-                report.fail(f"{abi}: run {run + 1} has no end", said[-10:])
+                report.fail(f"{abi}: run {run + 1} has no end ({seed})", said[-10:])
             elif int(sums[run][2]) or ends[run] != "ended with status 0":
-                report.fail(f"{abi}: {sums[run][0]}, {ends[run]}")
+                report.fail(f"{abi}: {sums[run][0]}, {ends[run]} ({seed})")
             elif int(sums[run][1]) < options.each:
-                report.fail(f"{abi}: {sums[run][1]} operations instead of {options.each}")
+                report.fail(f"{abi}: {sums[run][1]} operations instead of {options.each} ({seed})")
             else:
                 passed += 1
     found = len(report.failures)

@@ -60,6 +60,27 @@ refuse()
 	fi
 }
 
+# waits NAME PATTERN COMMAND...: the command says why it waits, in words that match, and goes on waiting.
+waits()
+{
+	local name=$1 pattern=$2 command tries=600
+	shift 2
+	# Who ends timeout ends the command with all that it started.
+	timeout 120 "$@" >"$SCRATCH/output" 2>&1 </dev/null &
+	command=$!
+	until grep -qE -- "$pattern" "$SCRATCH/output" || ! kill -0 "$command" || [ $((tries -= 1)) = 0 ]; do
+		sleep 0.1
+	done 2>/dev/null
+	if grep -qE -- "$pattern" "$SCRATCH/output" && kill "$command" 2>/dev/null; then
+		ok "$name"
+	else
+		echo "(expected, and not to end: $pattern)" >>"$SCRATCH/output"
+		not_ok "$name"
+		kill "$command" 2>/dev/null || true
+	fi
+	wait "$command" || true
+}
+
 # sum: the last line, and the script's status.
 sum()
 {

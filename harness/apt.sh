@@ -43,7 +43,7 @@ private_apt()
 	"$command" -q=2 -o Dir::Etc::SourceList="$dir/sources.list" -o Dir::Etc::SourceParts=/dev/null \
 		-o Dir::State::Lists="$dir/lists" -o Dir::State::status=/dev/null -o Dir::Cache="$dir/cache" \
 		-o APT::Architecture="$2" -o APT::Architectures="$2" -o APT::Architectures::="$2" \
-		-o Acquire::Check-Valid-Until=false -o Acquire::Languages=none \
+		-o Acquire::Check-Valid-Until=false -o Acquire::Languages=none -o Acquire::Retries=5 \
 		-o APT::Sandbox::User=root "${@:4}"
 }
 

@@ -56,7 +56,7 @@ failures()
 		[ "$failed" != 0 ] || continue
 		log=$OUT/$name.log
 		printf 'FAILED in %s (%s):\n' "$name" "${log#"$PWD/"}"
-		{ grep -aE '^(FAILED|NOT OK|error):' "$log" || tail -n 3 "$log"; } | sed -n '1,5s/^/    /p; 5q'
+		{ grep -a -m 5 -E '^(FAILED|NOT OK|error):' "$log" || tail -n 3 "$log"; } | sed 's/^/    /'
 	done <"$RESULTS"
 }
 

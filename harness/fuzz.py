@@ -13,9 +13,26 @@ import sys
 
 import judge
 
-# What a run begins with, and ends with.
 SEED = re.compile(r"# fuzz\S*: (seed \d+), ")
 SUM = re.compile(r"(\d+) operations, (\d+) differences$")
+END = "ended with status "
+
+
+def split(said):
+    """The runs of one program: each is ended by the shell's word about its status."""
+    runs = [[]]
+    for line in said:
+        runs[-1].append(line)
+        if line.startswith(END):
+            runs.append([])
+    return runs
+
+
+def parts(run):
+    """What a run says of its seed, the match of its sum, and its end; the latter two may be missing."""
+    seed = next((match[1] for match in map(SEED.match, run) if match), "no seed")
+    total = next((match for match in map(SUM.match, run) if match), None)
+    return seed, total, run[-1] if run and run[-1].startswith(END) else None
 
 
 def main():
@@ -34,17 +51,15 @@ def main():
     for abi in options.abis:
         said = [line[len(abi) + 2:] for line in lines if line.startswith(f"{abi}: ")]
         print("\n".join(f"{abi}: {line}" for line in said))
-        sums = [match for match in map(SUM.match, said) if match]
-        seeds = [match[1] for match in map(SEED.match, said) if match]
-        ends = [line for line in said if line.startswith("ended with status ")]
-        for run in range(options.seeds):
-            seed = seeds[run] if run < len(seeds) else "no seed"
-            if run >= len(sums) or run >= len(ends):
-                report.fail(f"{abi}: run {run + 1} has no end ({seed})", said[-10:])
-            elif int(sums[run][2]) or ends[run] != "ended with status 0":
-                report.fail(f"{abi}: {sums[run][0]}, {ends[run]} ({seed})")
-            elif int(sums[run][1]) < options.each:
-                report.fail(f"{abi}: {sums[run][1]} operations instead of {options.each} ({seed})")
+        runs = split(said) + [[]] * options.seeds
+        for number, run in enumerate(runs[:options.seeds], 1):
+            seed, total, end = parts(run)
+            if not total or not end:
+                report.fail(f"{abi}: run {number} has no end ({seed})", run[-10:])
+            elif int(total[2]) or end != "ended with status 0":
+                report.fail(f"{abi}: {total[0]}, {end} ({seed})")
+            elif int(total[1]) < options.each:
+                report.fail(f"{abi}: {total[1]} operations instead of {options.each} ({seed})")
             else:
                 passed += 1
     found = len(report.failures)

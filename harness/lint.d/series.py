@@ -18,6 +18,8 @@ import sys
 import tarfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(ROOT / "harness"))
+import tree_git     # noqa: E402: it is found only now
 BUILD = pathlib.Path(os.path.realpath(os.environ.get("BUILD") or ROOT / "build"))
 TREE = BUILD / "tree"
 OUT = BUILD / "lint"
@@ -53,9 +55,7 @@ def git(*arguments):
     """git in build/tree, without the user's configuration."""
     if not (TREE / ".git").exists():
         raise Error(f"no kernel tree in {TREE}; run: make tree")
-    environment = dict(os.environ, GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1",
-                       GIT_OPTIONAL_LOCKS="0")
-    done = subprocess.run(["git", "-C", TREE, *arguments], env=environment, check=False,
+    done = subprocess.run(["git", "-C", TREE, *arguments], env=tree_git.environment(), check=False,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode:
         raise Error(f"git {shlex.join(arguments)} failed in {TREE}: {done.stderr.decode()}")

@@ -65,6 +65,7 @@ waits()
 {
 	local name=$1 pattern=$2 command tries=600
 	shift 2
+	: >"$SCRATCH/output"
 	# Who ends timeout ends the command with all that it started.
 	timeout 120 "$@" >"$SCRATCH/output" 2>&1 </dev/null &
 	command=$!

@@ -82,6 +82,13 @@ waits()
 	wait "$command" || true
 }
 
+# fake NAME: a script of the harness in the repository $R, which is made up; bash, from stdin.
+fake()
+{
+	{ echo '#!/bin/bash' && cat; } >"$R/harness/$1"
+	chmod +x "$R/harness/$1"
+}
+
 # sum: the last line, and the script's status.
 sum()
 {

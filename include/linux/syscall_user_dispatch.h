@@ -4,30 +4,32 @@
 
 /*
  * Syscall User Dispatch, the kernel's side of
- * prctl(PR_SET_SYSCALL_USER_DISPATCH). What user space is promised stands in
+ * prctl(PR_SET_SYSCALL_USER_DISPATCH). The contract with user space is in
  * kernel/entry/syscall_user_dispatch.c.
  *
  * An architecture selects ARCH_SUPPORTS_SYSCALL_USER_DISPATCH when it has
  *
  * TIF_SYSCALL_USER_DISPATCH	set while a thread is armed; sends its system
  *				calls to the slow entry path
- * TIF_SYSCALL_HIDE_EXIT	set by a dispatch, cleared by the exit of that
- *				very system call; sends it to the slow exit
- *				path, where it stops
+ * TIF_SYSCALL_HIDE_EXIT	set by a dispatch and cleared by the exit of the
+ *				same system call; sends it to the slow exit
+ *				path, which then reports nothing
  * syscall_get_nr(), syscall_get_arch(), syscall_rollback()
  *				of <asm/syscall.h>
- * instruction_pointer()	which points behind the system call instruction
+ * instruction_pointer()	which is the address immediately after the
+ *				system call instruction
  * SIGSYS siginfo_t support
  *
  * and optionally, by a define in <asm/syscall.h>,
  *
- * arch_is_vdso_sigreturn()	for a vDSO whose code ends signal handlers; such
+ * arch_syscall_is_vdso_sigreturn()
+ *				for a vDSO whose code ends signal handlers; such
  *				a call is never dispatched
  *
  * The generic entry code does the rest. An architecture that does not use it
- * does as syscall_enter_work() of kernel/entry/common.c when the flag is set,
- * before any other user of system call entry, and asks
- * syscall_user_dispatch_hide_exit() before any other user of system call exit.
+ * has to do as __syscall_enter_from_user_work() of kernel/entry/common.c does,
+ * before any other work on system call entry. It has to call
+ * syscall_user_dispatch_hide_exit() before any other work on system call exit.
  */
 
 #include <linux/compiler.h>
@@ -46,12 +48,10 @@ struct task_struct;
  * @selector:	address of the selector byte, or NULL
  * @mode:	PR_SYS_DISPATCH_*, as passed by the user
  *
- * All of it is zero while dispatch is off. A system call whose instruction
- * pointer is less than @exempt_length above @exempt_start, wrapping around at
- * the end of the address space, is run without a look at the selector.
- *
- * With PR_SYS_DISPATCH_INCLUSIVE_ON, what is exempt is the complement of the
- * region that the user passed.
+ * All of it is zero while dispatch is off. A call is exempt if its instruction
+ * pointer is less than @exempt_length above @exempt_start, modulo the size of
+ * the address space. With PR_SYS_DISPATCH_INCLUSIVE_ON the exempt addresses are
+ * the complement of the region that the user passed.
  */
 struct syscall_user_dispatch {
 	unsigned long	exempt_start;
@@ -64,19 +64,25 @@ struct syscall_user_dispatch {
 #define SYSCALL_DISPATCH_ENTER_WORK	_TIF_SYSCALL_USER_DISPATCH
 #define SYSCALL_DISPATCH_EXIT_WORK	_TIF_SYSCALL_HIDE_EXIT
 
-int syscall_user_dispatch_set(struct task_struct *tsk, unsigned long mode,
-			      unsigned long offset, unsigned long length,
-			      unsigned long selector);
-void syscall_user_dispatch_off(struct task_struct *tsk);
+/* kernel.syscall_user_dispatch */
+extern int sysctl_syscall_user_dispatch;
+
+int set_syscall_user_dispatch(unsigned long mode, unsigned long offset,
+			      unsigned long len, char __user *selector);
+void clear_syscall_work_syscall_user_dispatch(struct task_struct *tsk);
+int syscall_user_dispatch_get_config(struct task_struct *tsk,
+				     unsigned long size, void __user *data);
+int syscall_user_dispatch_set_config(struct task_struct *tsk,
+				     unsigned long size, void __user *data);
 
 /**
  * syscall_user_dispatch_hide_exit - Is this the exit of a dispatched call?
  * @ti_work:	current's work flags
  *
- * A call that was dispatched was entered in nobody's eyes, so nobody may see
- * it return. Forgets the mark, so that it hides this exit only.
+ * The entry of a dispatched call was not reported, so its exit must not be
+ * reported either. Clears the mark, so that it hides this exit only.
  *
- * Return: True if the exit must be reported to no one.
+ * Return: true if the exit must not be reported.
  */
 static inline bool syscall_user_dispatch_hide_exit(unsigned long ti_work)
 {
@@ -94,16 +100,16 @@ struct syscall_user_dispatch { };
 #define SYSCALL_DISPATCH_ENTER_WORK	0
 #define SYSCALL_DISPATCH_EXIT_WORK	0
 
-static inline int syscall_user_dispatch_set(struct task_struct *tsk,
-					    unsigned long mode,
+static inline int set_syscall_user_dispatch(unsigned long mode,
 					    unsigned long offset,
-					    unsigned long length,
-					    unsigned long selector)
+					    unsigned long len,
+					    char __user *selector)
 {
 	return -EINVAL;
 }
 
-static inline void syscall_user_dispatch_off(struct task_struct *tsk)
+static inline void
+clear_syscall_work_syscall_user_dispatch(struct task_struct *tsk)
 {
 }
 

@@ -2,44 +2,46 @@
 /*
  * Syscall User Dispatch: hand a thread's system calls back to user space
  *
- * A program that runs foreign code in its own address space, made for another
- * operating system, has to catch the system calls of that code, and wants its
- * own to run at full speed. The two are told apart by where the call comes
- * from, and by a byte in the program's memory that it flips on the way in and
- * out of the foreign code, which costs no system call.
+ * Some programs run code that was made for another operating system in their
+ * own address space. They have to catch the system calls of that code, and want
+ * their own to run at full speed. Two things tell the calls apart: the address
+ * that a call comes from, and a byte in the program's memory. The program flips
+ * the byte when it enters and leaves the foreign code, which costs no system
+ * call.
  *
  * The contract with user space:
  *
  *   prctl(PR_SET_SYSCALL_USER_DISPATCH, op, offset, length, selector)
  *
- * arms (or, with PR_SYS_DISPATCH_OFF, disarms) the calling thread. From its
- * next system call on, whose instruction pointer is the address behind the
- * system call instruction:
+ * arms the calling thread or, with PR_SYS_DISPATCH_OFF, disarms it. It takes
+ * effect at the thread's next system call. The instruction pointer of a call is
+ * the address immediately after the system call instruction.
  *
- *  - A call is run, and the selector is not read, when the instruction pointer
- *    lies in [offset, offset + length) with PR_SYS_DISPATCH_EXCLUSIVE_ON, or
- *    outside of it with PR_SYS_DISPATCH_INCLUSIVE_ON.
+ *  - With PR_SYS_DISPATCH_EXCLUSIVE_ON, calls whose instruction pointer lies in
+ *    [offset, offset + length) are exempt. With PR_SYS_DISPATCH_INCLUSIVE_ON,
+ *    calls from all other addresses are exempt. An exempt call is run, and the
+ *    selector is not read.
  *
- *  - Otherwise, a call is run when the byte at @selector reads
- *    SYSCALL_DISPATCH_FILTER_ALLOW. It is dispatched when the byte reads
- *    SYSCALL_DISPATCH_FILTER_BLOCK, or when @selector is NULL. Any other byte
- *    ends the process with SIGSYS, and one that cannot be read with SIGSEGV;
- *    neither can be caught.
+ *  - Any other call is run if the byte at @selector reads
+ *    SYSCALL_DISPATCH_FILTER_ALLOW. It is dispatched if the byte reads
+ *    SYSCALL_DISPATCH_FILTER_BLOCK, or if @selector is NULL. Any other byte
+ *    ends the process with SIGSYS. A byte that cannot be read ends it with
+ *    SIGSEGV. Neither signal can be caught.
  *
- *  - To be dispatched means: the call is not run, no tracer, seccomp filter,
- *    tracepoint or audit rule gets to see it, and the thread is sent a SIGSYS
- *    with si_code SYS_USER_DISPATCH. The handler finds the registers as they
- *    were at the system call instruction, but for those that the instruction
- *    itself changes.
+ *  - A dispatched call is not run, and no tracer, seccomp filter, tracepoint or
+ *    audit rule sees it. The thread gets a SIGSYS with si_code
+ *    SYS_USER_DISPATCH. Its handler finds the registers as they were at the
+ *    system call instruction, except those that the instruction itself changes.
  *
- *  - A child, whichever way it came into being, starts with dispatch off, and
- *    a successful execve() turns it off.
+ *  - A new thread or process starts with dispatch off. A successful execve()
+ *    turns dispatch off.
  *
- * It is no security mechanism: the thread can flip its own byte.
+ * This is no security mechanism: the thread can flip its own byte.
  */
 
-#include <linux/coredump.h>
+#include <linux/kernel.h>
 #include <linux/prctl.h>
+#include <linux/ptrace.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -47,41 +49,31 @@
 #include <linux/syscall_user_dispatch.h>
 #include <linux/uaccess.h>
 
-#include <asm/ptrace.h>
 #include <asm/syscall.h>
 
 #include "syscall_user_dispatch.h"
 
-#ifndef arch_is_vdso_sigreturn
-static inline bool arch_is_vdso_sigreturn(struct pt_regs *regs)
-{
-	return false;
-}
-#endif
+/* kernel.syscall_user_dispatch: 0 forbids arming. Armed threads stay armed. */
+int sysctl_syscall_user_dispatch __read_mostly = 1;
 
-/*
- * End the process with a signal that it can neither catch nor block. There is
- * no call that forces such a signal, so dump core and exit by hand.
- */
+/* End the process with a signal that it can neither catch nor block. */
 static void __noreturn syscall_user_dispatch_die(struct pt_regs *regs, int sig)
 {
 	kernel_siginfo_t info;
 
-	/* The dump shows the registers as the program had them. */
+	/* The core dump shows the registers as the program had them. */
 	syscall_rollback(current, regs);
 
 	clear_siginfo(&info);
 	info.si_signo = sig;
 	info.si_code = SI_KERNEL;
-	do_coredump(&info);
-	do_group_exit(sig);
+	do_fatal_signal(&info);
 	unreachable();
 }
 
-/* The call is not made, and that is nobody else's business. */
+/* Do not make the call: it returns its own number, and no one sees its exit. */
 static void syscall_user_dispatch_skip(struct pt_regs *regs)
 {
-	/* If nobody changes that, the call returns its own number. */
 	syscall_rollback(current, regs);
 	set_thread_flag(TIF_SYSCALL_HIDE_EXIT);
 }
@@ -90,10 +82,7 @@ static void syscall_user_dispatch_raise(struct pt_regs *regs)
 {
 	kernel_siginfo_t info;
 
-	/* First, so that the compiler need not clear it as well. */
 	clear_siginfo(&info);
-	syscall_user_dispatch_skip(regs);
-
 	info.si_signo = SIGSYS;
 	info.si_code = SYS_USER_DISPATCH;
 	info.si_call_addr = (void __user *)instruction_pointer(regs);
@@ -103,51 +92,42 @@ static void syscall_user_dispatch_raise(struct pt_regs *regs)
 }
 
 /**
- * syscall_user_dispatch - Dispatch a system call that the selector did not allow
+ * syscall_user_dispatch - Carry out a verdict other than ALLOW
  * @regs:	current's registers at the system call's entry
- * @selector:	what syscall_user_dispatch_selector() returned, not ALLOW
+ * @verdict:	return value of syscall_user_dispatch_verdict()
  *
  * Does not return if the selector is bad.
  *
- * Return: false if the call is to be run after all. True if it was dispatched:
- * SIGSYS is on its way, and the caller neither runs the call nor reports it to
- * anyone; likewise if the thread was killed while the selector was read.
+ * Return: -1. The caller neither runs the call nor reports it: it was
+ * dispatched, or a fatal signal interrupted the read of the selector.
  */
-bool syscall_user_dispatch(struct pt_regs *regs, int selector)
+long syscall_user_dispatch(struct pt_regs *regs, int verdict)
 {
-	/*
-	 * The kernel put this call into the program's way, so the program
-	 * cannot be expected to have its selector in order.
-	 */
-	if (arch_is_vdso_sigreturn(regs))
-		return false;
-
-	if (likely(selector == SYSCALL_DISPATCH_FILTER_BLOCK)) {
+	switch (verdict) {
+	case SYSCALL_DISPATCH_FILTER_BLOCK:
+		syscall_user_dispatch_skip(regs);
 		syscall_user_dispatch_raise(regs);
-		return true;
-	}
+		return -1;
 
-	if (selector >= 0)
+	case -EFAULT:
+		/* The selector is not to blame if a fatal signal came. */
+		if (!fatal_signal_pending(current))
+			syscall_user_dispatch_die(regs, SIGSEGV);
+		syscall_user_dispatch_skip(regs);
+		return -1;
+
+	default:
 		syscall_user_dispatch_die(regs, SIGSYS);
-
-	/*
-	 * A fatal signal cuts the read short when it sleeps. Then the selector
-	 * is not to blame, and the signal ends the thread.
-	 */
-	if (!fatal_signal_pending(current))
-		syscall_user_dispatch_die(regs, SIGSEGV);
-
-	syscall_user_dispatch_skip(regs);
-	return true;
+	}
 }
 
 /**
- * syscall_user_dispatch_off - Turn dispatch off
+ * clear_syscall_work_syscall_user_dispatch - Turn dispatch off
  * @tsk:	current, a child that does not run yet, or a stopped tracee
  *
- * Leaves nothing behind of the old configuration.
+ * Erases the old configuration.
  */
-void syscall_user_dispatch_off(struct task_struct *tsk)
+void clear_syscall_work_syscall_user_dispatch(struct task_struct *tsk)
 {
 	if (!test_tsk_thread_flag(tsk, TIF_SYSCALL_USER_DISPATCH))
 		return;
@@ -156,62 +136,141 @@ void syscall_user_dispatch_off(struct task_struct *tsk)
 	memset(&tsk->syscall_dispatch, 0, sizeof(tsk->syscall_dispatch));
 }
 
-/**
- * syscall_user_dispatch_set - Replace a thread's configuration
- * @tsk:	current, or a stopped tracee
- * @mode:	PR_SYS_DISPATCH_OFF, PR_SYS_DISPATCH_EXCLUSIVE_ON or
- *		PR_SYS_DISPATCH_INCLUSIVE_ON
- * @offset:	start of the region
- * @length:	length of the region in bytes
- * @selector:	address of the selector byte, or 0
- *
- * Takes effect at the next system call of @tsk.
- *
- * Return: 0, or, with the former configuration still in force: -EINVAL for an
- * unknown @mode, a region that is empty or wraps around where the mode does not
- * allow that, or arguments to PR_SYS_DISPATCH_OFF; -EFAULT for a @selector that
- * is not a user space address.
- */
-int syscall_user_dispatch_set(struct task_struct *tsk, unsigned long mode,
-			      unsigned long offset, unsigned long length,
-			      unsigned long selector)
+/* As set_syscall_user_dispatch(), for current or a stopped tracee. */
+static int task_set_syscall_user_dispatch(struct task_struct *tsk,
+					  unsigned long mode,
+					  unsigned long offset,
+					  unsigned long len,
+					  char __user *selector)
 {
 	struct syscall_user_dispatch sd = {
-		.selector	= (char __user *)selector,
+		.selector	= selector,
 		.mode		= mode,
 	};
 
 	switch (mode) {
 	case PR_SYS_DISPATCH_OFF:
-		if (offset || length || selector)
+		if (offset || len || selector)
 			return -EINVAL;
-		syscall_user_dispatch_off(tsk);
+		clear_syscall_work_syscall_user_dispatch(tsk);
 		return 0;
 
 	case PR_SYS_DISPATCH_EXCLUSIVE_ON:
-		/* From 0 on, no region is wrong: (0, 0) exempts nothing. */
-		if (offset && offset + length <= offset)
+		/* At offset 0 every length is valid: (0, 0) exempts nothing. */
+		if (offset && offset + len <= offset)
 			return -EINVAL;
 		sd.exempt_start = offset;
-		sd.exempt_length = length;
+		sd.exempt_length = len;
 		break;
 
 	case PR_SYS_DISPATCH_INCLUSIVE_ON:
-		if (offset + length <= offset)
+		if (offset + len <= offset)
 			return -EINVAL;
-		/* What lies outside of the region, around the end of memory */
-		sd.exempt_start = offset + length;
-		sd.exempt_length = -length;
+		/* The complement, which wraps around at the end of memory */
+		sd.exempt_start = offset + len;
+		sd.exempt_length = -len;
 		break;
 
 	default:
 		return -EINVAL;
 	}
 
-	if (!access_ok(sd.selector, sizeof(*sd.selector)))
+	if (!READ_ONCE(sysctl_syscall_user_dispatch))
+		return -EPERM;
+
+	if (!access_ok(selector, sizeof(*selector)))
 		return -EFAULT;
 
 	tsk->syscall_dispatch = sd;
 	set_tsk_thread_flag(tsk, TIF_SYSCALL_USER_DISPATCH);
 	return 0;
+}
+
+/**
+ * set_syscall_user_dispatch - PR_SET_SYSCALL_USER_DISPATCH
+ * @mode:	PR_SYS_DISPATCH_OFF, PR_SYS_DISPATCH_EXCLUSIVE_ON or
+ *		PR_SYS_DISPATCH_INCLUSIVE_ON
+ * @offset:	start of the region
+ * @len:	length of the region in bytes
+ * @selector:	address of the selector byte, or NULL
+ *
+ * Takes effect at current's next system call.
+ *
+ * Return: 0 on success. On error the former configuration stays in force:
+ * -EINVAL for an unknown @mode, for a region that is empty or wraps around where
+ * @mode does not allow that, or for arguments to PR_SYS_DISPATCH_OFF; -EPERM
+ * for another @mode if the sysctl forbids it; -EFAULT if @selector is not a
+ * user space address.
+ */
+int set_syscall_user_dispatch(unsigned long mode, unsigned long offset,
+			      unsigned long len, char __user *selector)
+{
+	return task_set_syscall_user_dispatch(current, mode, offset, len,
+					      selector);
+}
+
+/**
+ * syscall_user_dispatch_get_config - PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG
+ * @tsk:	the tracee, stopped
+ * @size:	size of *@data in bytes, as the tracer knows it
+ * @data:	receives the configuration as it was set, all zero if off
+ *
+ * Return: 0; -EINVAL if @size is wrong; -EFAULT if @data cannot be written.
+ */
+int syscall_user_dispatch_get_config(struct task_struct *tsk,
+				     unsigned long size, void __user *data)
+{
+	const struct syscall_user_dispatch *sd = &tsk->syscall_dispatch;
+	struct ptrace_sud_config config = {
+		.mode		= sd->mode,
+		.selector	= (unsigned long)sd->selector,
+		.offset		= sd->exempt_start,
+		.len		= sd->exempt_length,
+	};
+
+	/* See task_set_syscall_user_dispatch(). */
+	if (sd->mode == PR_SYS_DISPATCH_INCLUSIVE_ON) {
+		config.offset = sd->exempt_start + sd->exempt_length;
+		config.len = -sd->exempt_length;
+	}
+
+	if (size != sizeof(config))
+		return -EINVAL;
+	if (copy_to_user(data, &config, sizeof(config)))
+		return -EFAULT;
+	return 0;
+}
+
+/**
+ * syscall_user_dispatch_set_config - PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG
+ * @tsk:	the tracee, stopped
+ * @size:	size of *@data in bytes, as the tracer knows it
+ * @data:	the configuration
+ *
+ * Return: 0; -EINVAL if @size is wrong, or for a value that is too large for
+ * this kernel; -EFAULT if @data cannot be read; otherwise as
+ * set_syscall_user_dispatch().
+ */
+int syscall_user_dispatch_set_config(struct task_struct *tsk,
+				     unsigned long size, void __user *data)
+{
+	struct ptrace_sud_config config;
+
+	if (size != sizeof(config))
+		return -EINVAL;
+	if (copy_from_user(&config, data, sizeof(config)))
+		return -EFAULT;
+
+	/* A 32-bit kernel must not cut a value short. */
+	if ((unsigned long)config.mode != config.mode ||
+	    (unsigned long)config.offset != config.offset ||
+	    (unsigned long)config.len != config.len)
+		return -EINVAL;
+	/* An address that does not fit is no user space address either. */
+	if ((unsigned long)config.selector != config.selector)
+		config.selector = ULONG_MAX;
+
+	return task_set_syscall_user_dispatch(tsk, config.mode, config.offset,
+					      config.len,
+					      u64_to_user_ptr(config.selector));
 }

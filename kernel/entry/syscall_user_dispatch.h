@@ -3,24 +3,33 @@
 #define _KERNEL_ENTRY_SYSCALL_USER_DISPATCH_H
 
 /*
- * What each system call of an armed thread goes through, on its way to be run.
- * It is inlined into the entry code because its cost is the point: all that is
- * not for calls that are run stands in syscall_user_dispatch.c.
+ * The decision on each system call of an armed thread. It is inlined into the
+ * entry code because its cost matters. What follows from a verdict other than
+ * ALLOW is in syscall_user_dispatch.c.
  */
 
+#include <linux/errno.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/uaccess.h>
 
 #include <asm/ptrace.h>
+#include <asm/syscall.h>
 
 #ifdef CONFIG_SYSCALL_USER_DISPATCH
 
+#ifndef arch_syscall_is_vdso_sigreturn
+static inline bool arch_syscall_is_vdso_sigreturn(struct pt_regs *regs)
+{
+	return false;
+}
+#endif
+
 /**
- * syscall_user_dispatch_exempt - Is this call run whatever the selector says?
+ * syscall_user_dispatch_exempt - Does a system call come from an exempt address?
  * @regs:	current's registers at the system call's entry
  *
- * Return: true if the call comes from an exempt address.
+ * Return: true if it does. The call is to be run, and the selector is not read.
  */
 static __always_inline bool syscall_user_dispatch_exempt(struct pt_regs *regs)
 {
@@ -30,29 +39,42 @@ static __always_inline bool syscall_user_dispatch_exempt(struct pt_regs *regs)
 }
 
 /**
- * syscall_user_dispatch_selector - Read the selector
+ * syscall_user_dispatch_verdict - Decide on a system call that is not exempt
+ * @regs:	current's registers at the system call's entry
  *
- * May sleep. The address was checked when it was set, but maybe by a tracer. So
- * get_user() it is, which checks, and masks the address instead of raising a
- * barrier against speculation.
+ * Reads the selector once, or not at all. The read may fault and sleep.
  *
- * Return: the byte, SYSCALL_DISPATCH_FILTER_BLOCK if there is none to be read,
- * or -EFAULT if it cannot be.
+ * Return: SYSCALL_DISPATCH_FILTER_ALLOW if the call is to be run,
+ * SYSCALL_DISPATCH_FILTER_BLOCK if it is to be dispatched. If the selector is
+ * bad: the byte that it holds, or -EFAULT if it cannot be read.
  */
-static __always_inline int syscall_user_dispatch_selector(void)
+static __always_inline int syscall_user_dispatch_verdict(struct pt_regs *regs)
 {
 	u8 __user *selector = (u8 __user *)current->syscall_dispatch.selector;
-	int fault, byte;
+	int byte;
+
+	/* The kernel made the program execute this call. */
+	if (arch_syscall_is_vdso_sigreturn(regs))
+		return SYSCALL_DISPATCH_FILTER_ALLOW;
 
 	if (!selector)
 		return SYSCALL_DISPATCH_FILTER_BLOCK;
 
-	/* If there is a fault, the byte is zero. */
-	fault = get_user(byte, selector);
-	return fault | byte;
+	/* Checks the address as well: a tracer may have set it. */
+	if (unlikely(get_user(byte, selector)))
+		return -EFAULT;
+
+	return byte;
 }
 
-bool syscall_user_dispatch(struct pt_regs *regs, int selector);
+long syscall_user_dispatch(struct pt_regs *regs, int verdict);
+
+#else /* CONFIG_SYSCALL_USER_DISPATCH */
+
+static inline bool syscall_user_dispatch_exempt(struct pt_regs *regs)
+{
+	return true;
+}
 
 #endif /* CONFIG_SYSCALL_USER_DISPATCH */
 

@@ -18,7 +18,8 @@ help:
 #| make shell          a shell in the guest, the selftests on board
 #| make check          the full proof
 #| make lint           what sparse, coccinelle, checkpatch and others have to say
-#| make rules          every rule of the feature: its tests, and how they ended in the last check
+#| make rules          every rule of the feature: its tests, and how they ended in the last check;
+#|                     RULE=D9: the text of one rule, and its tests
 #| make reference      the selftests on Debian's own kernels, compared with ours
 #| make wine           a real Wine: do a Windows program's own system calls reach it?
 #| make matrix         the selftests on every kernel and boot of harness/matrix.tsv
@@ -92,7 +93,7 @@ lint: setup
 	@harness/lint
 
 rules:
-	@harness/rules.py "$${BUILD:-build}/check"
+	@harness/rules.py $(if $(RULE),--rule $(RULE)) "$${BUILD:-build}/check"
 
 reference: setup
 	@harness/reference

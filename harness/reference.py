@@ -189,11 +189,11 @@ def main():
     parser.add_argument("kernels", nargs="+", metavar="KERNEL", help="the first is ours")
     parser.add_argument("--runs", required=True, metavar="DIR", help="with the runs: build/reference")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the tables go")
-    parser.add_argument("--rules", default=os.path.join(HERE, "rules.tsv"), metavar="FILE")
+    parser.add_argument("--guide", action="append", metavar="FILE", help="a document with rules")
     parser.add_argument("--known", default=os.path.join(HERE, "reference.tsv"), metavar="FILE")
     options = parser.parse_args()
 
-    own = {name for name, rule in rules.read_rules(options.rules).items() if rule.kind == "ours"}
+    own = {name for name, rule in rules.read_rules(options.guide or rules.GUIDES).items() if rule.kind == "ours"}
     known = {(kernel, test): reason for _, (kernel, test, reason) in rules.read_rows(options.known, 3, 3)}
     comparison = Comparison([Kernel(name, options.runs) for name in options.kernels], known, own)
 

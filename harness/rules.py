@@ -2,20 +2,32 @@
 # SPDX-License-Identifier: GPL-2.0
 """Print the table of rules, what tests each, where these ran and how they ended.
 
-The rules stand in rules.tsv, the results in DIR as the last "make check" left
-them: guest-RUN/tests.tsv for every run of the guest, results.tsv for the steps.
-A rule without proof fails, as does a test named after a rule that is not there.
+The rules are those of the administrator's guide: a line with the name, followed by
+"*(ours)*" if newer kernels do not keep the rule, then the text, indented. (The rules of
+direct dispatch, X, are all ours.) The results are in DIR, where "make check" left them:
+guest-RUN/tests.tsv for each run of a guest, results.tsv for the steps. A rule without
+proof fails, and so does a test that is named after a rule that does not exist.
+proof.tsv lists the rules whose proof is something else than tests of their name.
 The last line counts the rules.
+
+With --rule, print the text of one rule, and its tests with their results.
+With --list, print the name and the kind of each rule.
 """
 
 import argparse
 import collections
 import glob
+import itertools
 import os
+import re
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-KINDS = ("must-match", "ours")
+ROOT = os.path.dirname(HERE)
+GUIDE = os.path.join(ROOT, "Documentation", "admin-guide", "syscall-user-dispatch.rst")
+# The guide, and what the commit of direct dispatch adds to it.
+GUIDES = (GUIDE, GUIDE + ".direct.patch")
+HEAD = re.compile(r"([A-Z]\d+)( \*\(ours\)\*)?$")
 RESULTS = ("pass", "fail", "skip")
 
 
@@ -24,11 +36,11 @@ class Problem(Exception):
 
 
 class Rule:
-    """One row of rules.tsv, and what is known of it."""
+    """A rule of the guide, and what is known of it."""
 
-    def __init__(self, name, kind, steps, untested):
-        self.name, self.kind = name, kind
-        self.steps, self.untested = steps, untested
+    def __init__(self, name, kind, text):
+        self.name, self.kind, self.text = name, kind, text
+        self.steps, self.untested = [], ""
         self.programs = collections.defaultdict(set)    # program -> its tests
         self.runs = collections.defaultdict(set)        # run -> ABIs that were not skipped
         self.counts = collections.Counter()             # result -> how often
@@ -88,23 +100,50 @@ def read_rows(path, least, most):
         yield f"{path}:{number}", fields
 
 
-def read_rules(path):
+def read_text(path):
+    """The lines of a document. Of a patch, the lines that it adds."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            lines = f.read().splitlines()
+    except OSError as error:
+        raise Problem(f"{path}: {error.strerror}") from error
+    if path.endswith(".patch"):
+        lines = [line[1:] for line in lines if line.startswith("+") and not line.startswith("+++ ")]
+    return lines
+
+
+def read_rules(paths):
+    """The rules of these documents, by name."""
     rules = {}
-    for where, (name, kind, _, *other) in read_rows(path, 3, 4):
-        steps, untested = [], ""
-        what, _, text = other[0].partition(": ") if other else ("", "", "")
-        if what == "steps" and text.split():
-            steps = text.split()
-        elif what == "untested" and text.strip():
-            untested = text
-        elif other:
-            raise Problem(f"{where}: the fourth field is 'steps: NAME...' or 'untested: REASON'")
-        if kind not in KINDS:
-            raise Problem(f"{where}: '{kind}' is none of {', '.join(KINDS)}")
-        if name in rules:
-            raise Problem(f"{where}: a second row for {name}")
-        rules[name] = Rule(name, kind, steps, untested)
+    for path in paths:
+        lines = read_text(path)
+        for number, line in enumerate(lines):
+            head = HEAD.match(line)
+            if not head or not lines[number + 1:] or not lines[number + 1].startswith("\t"):
+                continue
+            name, ours = head.groups()
+            if name in rules:
+                raise Problem(f"{path}: there are two rules {name}")
+            text = itertools.takewhile(lambda row: row.startswith("\t") or not row, lines[number + 1:])
+            kind = "ours" if ours or name.startswith("X") else "must-match"
+            rules[name] = Rule(name, kind, "\n".join(row[1:] for row in text).rstrip())
+    if not rules:
+        raise Problem(f"there is no rule in {' '.join(paths)}")
     return rules
+
+
+def read_other_proof(path, rules):
+    """What proves a rule, if not tests of its name."""
+    for where, (name, proof) in read_rows(path, 2, 2):
+        what, _, text = proof.partition(": ")
+        if name not in rules:
+            raise Problem(f"{where}: {name} is no rule of the guide")
+        if what == "steps" and text.split():
+            rules[name].steps = text.split()
+        elif what == "untested" and text.strip():
+            rules[name].untested = text
+        else:
+            raise Problem(f"{where}: the second field is 'steps: NAME...' or 'untested: REASON'")
 
 
 def read_results(rules, directory):
@@ -135,14 +174,49 @@ def print_table(rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
 
 
+def print_text(rule):
+    kind = "not kept by newer kernels" if rule.kind == "ours" else "kept by newer kernels"
+    print(f"{rule.name} ({kind})\n")
+    print("\n".join(f"    {line}".rstrip() for line in rule.text.splitlines()), end="\n\n")
+
+
+def print_proof(rule):
+    for program, tests in sorted(rule.programs.items()):
+        for test in sorted(tests):
+            print(f"    {program}: {test}")
+    for run, abis in sorted(rule.runs.items()):
+        print(f"    passed or failed in {run}: {', '.join(sorted(abis))}")
+    for step in rule.steps:
+        print(f"    proven by the step {step}")
+    print("    results:", rule.row()[-1])
+
+
 def main():
     parser = argparse.ArgumentParser(description="Print the table of rules, their tests and results.")
-    parser.add_argument("directory", metavar="DIR", help="where make check leaves its results: build/check")
-    parser.add_argument("--rules", default=os.path.join(HERE, "rules.tsv"), metavar="FILE")
+    parser.add_argument("directory", metavar="DIR", nargs="?", help="where make check leaves its results: build/check")
+    parser.add_argument("--guide", action="append", metavar="FILE", help="a document with rules")
+    parser.add_argument("--proof", default=os.path.join(HERE, "proof.tsv"), metavar="FILE")
+    parser.add_argument("--rule", metavar="NAME")
+    parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
 
-    rules = read_rules(options.rules)
+    rules = read_rules(options.guide or GUIDES)
+    if options.list:
+        for rule in rules.values():
+            print(f"{rule.name}\t{rule.kind}")
+        return 0
+    if options.rule and options.rule not in rules:
+        raise Problem(f"there is no rule '{options.rule}'; the rules are: {' '.join(rules)}")
+    if not options.directory:
+        parser.error("DIR is missing")
+    read_other_proof(options.proof, rules)
+    if options.rule:
+        print_text(rules[options.rule])
+        sys.stdout.flush()
     nameless, unknown = read_results(rules, options.directory)
+    if options.rule:
+        print_proof(rules[options.rule])
+        return 0
     steps = {row[0]: row[2] == "0"
              for _, row in read_rows(os.path.join(options.directory, "results.tsv"), 5, 5)}
     for rule in rules.values():

@@ -51,7 +51,7 @@ static __always_inline bool syscall_user_dispatch_exempt(struct pt_regs *regs)
 static __always_inline int syscall_user_dispatch_verdict(struct pt_regs *regs)
 {
 	u8 __user *selector = (u8 __user *)current->syscall_dispatch.selector;
-	int byte;
+	u8 byte;
 
 	/* The kernel made the program execute this call. */
 	if (arch_syscall_is_vdso_sigreturn(regs))
@@ -63,6 +63,9 @@ static __always_inline int syscall_user_dispatch_verdict(struct pt_regs *regs)
 	/* Checks the address as well: a tracer may have set it. */
 	if (unlikely(get_user(byte, selector)))
 		return -EFAULT;
+
+	if (likely(byte == SYSCALL_DISPATCH_FILTER_ALLOW))
+		return SYSCALL_DISPATCH_FILTER_ALLOW;
 
 	return byte;
 }

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Judge one run of the kselftests in the guest.
 
-The verdict (the second serial port) is believed, the console is only searched
-for signs of a sick kernel. What is not said counts as failed: a test without
-a result, a plan that is not fulfilled, an end that is missing.
+The results come from the verdict, which the guest writes to its second serial
+port. The console is only searched for errors that the kernel reports. A test
+without a result, a plan that is not met and a missing end count as failures.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# What a kernel prints when something is wrong with it. Exceptions stand in splats.tsv.
+# Console lines with which a kernel reports an error. The exceptions are in splats.tsv.
 SPLATS = re.compile(
     r"WARNING:|BUG:|\bBUG at\b|\bOops\b|kernel BUG|Kernel panic|general protection|"
     r"Call Trace:|unable to handle|UBSAN:|KASAN:|KCSAN:|KMSAN:|KFENCE:|kmemleak: (?!Kernel memory leak detector initialized)|"
@@ -38,7 +38,7 @@ class Problem(Exception):
 
 
 class Report:
-    """Results by test, failures with what is known about them."""
+    """The results of the tests, and the failures with the lines that explain them."""
 
     def __init__(self):
         self.results = []       # (program:test, "pass" | "fail" | "skip", reason)
@@ -55,14 +55,14 @@ class Report:
 
 
 class Program:
-    """The TAP of one test program, as the runner hands it on."""
+    """The TAP output of one test program, as the runner passes it on."""
 
     def __init__(self, name, report):
         self.name, self.report = name, report
         self.plan = self.running = None
         self.number = 0
         self.bad = False
-        self.lines = []         # since the last result: they explain a failure
+        self.lines = []         # printed since the last result: they explain a failure
 
     def fail(self, what, lines=()):
         self.bad = True
@@ -76,12 +76,12 @@ class Program:
         run = RUN.match(line)
         if plan:
             if self.plan is not None:
-                self.fail("a second plan")
+                self.fail("the program printed a second plan")
             self.plan = int(plan[1])
             if plan[2] is not None and self.plan == 0:
                 self.report.add(self.name, "skip", plan[2] or "unknown")
             elif self.plan == 0:
-                self.fail("a plan of no tests")
+                self.fail("the program planned no tests")
         elif line.startswith("Bail out!"):
             self.fail(line, self.lines)
         elif run:
@@ -96,14 +96,14 @@ class Program:
     def test(self, line):
         match = INNER.match(line)
         if not match:
-            self.fail(f"a result that cannot be read: {line}")
+            self.fail(f"a result is not readable: {line}")
             return
         failed, number, name, directive, reason = match.groups()
         self.number += 1
         if int(number) != self.number:
-            self.fail(f"result {number} where {self.number} was due: {line}")
+            self.fail(f"expected result {self.number}, but got: {line}")
             self.number = int(number)
-        # 5.10's harness names a skipped test in the line before the test only.
+        # 5.10's kselftest_harness.h names a skipped test only in the RUN line before it.
         test = self.running or name or reason or f"test {number}"
         if self.running and name and name != self.running:
             self.fail(f"{self.running} was running, but the result is for {name}")
@@ -114,7 +114,7 @@ class Program:
             self.result(test, "skip", reason or "unknown")
         elif directive:
             self.result(test, "fail")
-            self.fail(f"{test}: {directive} is not a pass", self.lines)
+            self.fail(f"{test}: {directive} does not count as passed", self.lines)
         else:
             self.result(test, "pass")
         self.running, self.lines = None, []
@@ -125,19 +125,19 @@ class Program:
         self.fail(f"stopped{where}, the runner has no result for it", self.lines)
 
     def finish(self, failed, remark):
-        """The runner's own result for the program: REMARK is what stands behind its #."""
+        """The runner's own result for the program: REMARK is the text after its #."""
         if self.running is not None:
             self.fail(f"{self.running} has no result", self.lines)
         if self.plan is None:
-            self.fail("no plan", self.lines)
+            self.fail("the program printed no plan", self.lines)
         elif self.number != self.plan:
             self.fail(f"{self.plan} tests were planned, but there are {self.number} results")
         if failed and (not self.bad or not re.match(r"exit=1$", remark or "")):
             self.fail(f"the program failed ({explain(remark)})", self.lines)
         elif not failed and remark and remark != "SKIP":
-            self.fail(f"the runner remarked: {remark}")
+            self.fail(f"the runner added an unknown remark: {remark}")
         elif not failed and remark and self.plan != 0:
-            self.fail("the runner says SKIP, the program does not")
+            self.fail("the runner reports a skip, but the program did not skip")
 
 
 def explain(remark):
@@ -147,7 +147,7 @@ def explain(remark):
 
 
 def judge_verdict(lines, nonce, report):
-    """Split the verdict into collections and programs. Every line must have a place."""
+    """Split the verdict into collections and programs. Every line must belong to one."""
     begin, end = f"guest: begin {nonce}", f"guest: end {nonce} status "
     state, program, planned, done = "before", None, None, 0
     programs, outside = 0, []
@@ -158,7 +158,7 @@ def judge_verdict(lines, nonce, report):
         if state != "inside":
             return
         if planned is None:
-            report.fail("the runner gave no plan")
+            report.fail("the runner printed no plan")
         elif planned == 0:
             report.fail("the runner planned no tests")
         elif done != planned:
@@ -175,7 +175,7 @@ def judge_verdict(lines, nonce, report):
                 if line != end + "0":
                     report.fail(f"the runner ended with status {line[len(end):]}")
             else:
-                report.fail(f"the verdict has a line that its writer did not write there: {line}")
+                report.fail(f"the verdict has a forged or misplaced line: {line}")
         elif state in ("before", "ended"):
             outside.append(line)
         elif line == "TAP version 13":
@@ -183,7 +183,7 @@ def judge_verdict(lines, nonce, report):
             program, planned, done, state = None, None, 0, "inside"
         elif PLAN.match(line):
             if planned is not None:
-                report.fail("the runner gave a second plan")
+                report.fail("the runner printed a second plan")
             planned = int(PLAN.match(line)[1])
         elif re.match(r"# selftests: \S+: \S+$", line):
             if program is not None:
@@ -194,9 +194,9 @@ def judge_verdict(lines, nonce, report):
             done += 1
             programs += 1
             if int(number) != done:
-                report.fail(f"the runner's result {number} where {done} was due: {line}")
+                report.fail(f"expected the runner's result {done}, but got: {line}")
             if program is None or program.name != name:
-                report.fail(f"a result for a program that did not begin: {line}")
+                report.fail(f"the runner has a result for a program that it did not start: {line}")
             else:
                 program.finish(bool(failed), remark)
             program = None
@@ -205,13 +205,14 @@ def judge_verdict(lines, nonce, report):
         else:
             report.fail(f"the verdict has a line that is not TAP: {line}")
     if outside:
-        report.fail(f"the verdict has {len(outside)} lines outside begin and end, such as: {outside[0]}")
+        report.fail(f"the verdict has {len(outside)} lines before its begin or after its end; "
+                    f"the first is: {outside[0]}")
     if state == "before":
         report.fail("the verdict has no begin: the guest did not come up")
     elif state != "ended":
         close_collection()
-        report.fail("the verdict has no end: the guest hung, its kernel died, "
-                    "or what a test left behind kept the runner waiting")
+        report.fail("the verdict has no end: the guest hung, its kernel crashed, "
+                    "or a process that a test left running blocked the runner")
     if not programs:
         report.fail("no program has a result")
 
@@ -220,11 +221,11 @@ def judge_console(lines, exceptions, report):
     for number, line in enumerate(lines):
         if SPLATS.search(line) and not any(e.search(line) for e in exceptions):
             report.fail(f"console: {line.strip()}", (text.strip() for text in lines[number + 1:number + 6]))
-            return      # what follows one splat belongs to it
+            return      # the lines after a splat belong to it
 
 
 def judge_skips(listed, report):
-    """Returns what was skipped with leave, as lines: a row of the list each."""
+    """Check the skips against the list. Return a line for every row that was used."""
     counts = {}
     ran = {name.split(":")[0] for name, _, _ in report.results}
     for name, result, reason in report.results:
@@ -248,39 +249,40 @@ def read_lines(path, what):
         with open(path, encoding="utf-8", errors="replace", newline="") as f:
             return f.read().replace("\r", "").split("\n")
     except OSError as error:
-        raise Problem(f"{what} {path}: {error.strerror}") from error
+        raise Problem(f"cannot read {what} {path}: {error.strerror}") from error
 
 
 def read_table(path, kernel):
-    """Rows kernel, pattern, reason: those for this kernel, as pattern to reason."""
+    """Read rows of kernel, pattern and reason. Return {pattern: reason} for this kernel."""
     table = {}
     for number, line in enumerate(read_lines(path, "the list"), 1):
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split("\t")
         if len(fields) != 3 or not all(field.strip() for field in fields):
-            raise Problem(f"{path}:{number}: a row has three fields, kernel, pattern and reason, between tabs")
+            raise Problem(f"{path}:{number}: a row needs three fields, separated by tabs: kernel, pattern, reason")
         if fnmatch.fnmatchcase(kernel, fields[0]):
             table[fields[1]] = fields[2]
     return table
 
 
 def rule_of(name):
+    """The rules in a test's name: "A1 A2" for args_64:global.A1_A2_refused."""
     match = RULES.match(name.rsplit(".", 1)[-1].rsplit(":", 1)[-1])
     return match[0].strip("_").replace("_", " ") if match else "-"
 
 
 def main():
     parser = argparse.ArgumentParser(description="Judge one run of the kselftests in the guest.")
-    parser.add_argument("--kernel", required=True, metavar="NAME", help="as in the lists of skips and splats")
+    parser.add_argument("--kernel", required=True, metavar="NAME", help="the run's name in the lists")
     parser.add_argument("--verdict", required=True, metavar="FILE")
     parser.add_argument("--console", required=True, metavar="FILE")
     parser.add_argument("--nonce", required=True)
     parser.add_argument("--skips", default=os.path.join(HERE, "skips.tsv"), metavar="FILE")
     parser.add_argument("--splats", default=os.path.join(HERE, "splats.tsv"), metavar="FILE")
     parser.add_argument("--says", metavar="TEXT",
-                        help="a line of the verdict must end in this: that a test met what the run is for")
-    parser.add_argument("--tests", metavar="FILE", help="write rule, test, result for every test")
+                        help="fail unless a line of the verdict ends in TEXT")
+    parser.add_argument("--tests", metavar="FILE", help="write a line of rules, test and result for every test")
     options = parser.parse_args()
     if not re.fullmatch(r"\S+", options.nonce):
         raise Problem("the nonce is empty or has blanks")
@@ -298,7 +300,7 @@ def main():
     if rest:
         report.fail(f"the verdict stops in the middle of a line: {rest}")
     if options.says and not any(line.endswith(options.says) for line in verdict):
-        report.fail(f"no test said: {options.says}")
+        report.fail(f"no line of the verdict ends in: {options.says}")
     skipped = judge_skips(skips, report)
     judge_console(read_lines(options.console, "the console"), exceptions, report)
 

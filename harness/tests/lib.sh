@@ -60,6 +60,17 @@ refuse()
 	fi
 }
 
+# said NAME PATTERN: the output of the last check, refuse or waits has a line that matches.
+said()
+{
+	if grep -qE -- "$2" "$SCRATCH/output"; then
+		ok "$1"
+	else
+		echo "(expected: $2)" >>"$SCRATCH/output"
+		not_ok "$1"
+	fi
+}
+
 # waits NAME PATTERN COMMAND...: the command says why it waits, in words that match, and goes on waiting.
 waits()
 {
@@ -87,6 +98,34 @@ fake()
 {
 	{ echo '#!/bin/bash' && cat; } >"$R/harness/$1"
 	chmod +x "$R/harness/$1"
+}
+
+# row FIELD...: a row of a table, with tabs between its fields.
+row() { (IFS=$'\t' && printf '%s\n' "$*"); }
+
+# verdict DIR TEST=RESULT...: what a guest leaves in DIR after the program prog_64, whose tests end with
+# pass, skip or fail. With the result cut, the verdict stops within that test.
+verdict()
+{
+	local dir=$1 number=0 failed='' test
+	shift
+	mkdir -p "$dir"
+	echo word >"$dir/nonce"
+	echo "Linux version 1.0" >"$dir/console.log"
+	{
+		printf '%s\n' "guest: begin word" "TAP version 13" "1..1" "# selftests: sud: prog_64" "# 1..$#"
+		for test in "$@"; do
+			number=$((number + 1))
+			echo "# #  RUN           ${test%=*} ..."
+			case $test in
+			*=pass) echo "# ok $number ${test%=*}" ;;
+			*=skip) echo "# ok $number ${test%=*} # SKIP not there" ;;
+			*=fail) echo "# # prog.c:1:expected 1, seen 2"; echo "# not ok $number ${test%=*}"; failed=yes ;;
+			*=cut) return ;;
+			esac
+		done
+		printf '%s\n' "${failed:+not }ok 1 selftests: sud: prog_64${failed:+ # exit=1}" "guest: end word status 0"
+	} >"$dir/verdict.log"
 }
 
 # sum: the last line, and the script's status.

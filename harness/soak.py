@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Judge what harness/guest/soak reported, and make the table of it.
 
-The verdict (the second serial port) is believed, the console is only searched
-for signs of a sick kernel. What is not said counts as failed: a run without an
-end, a total that is missing or does not add up, a leak that was not looked for.
+The results come from the verdict, which the guest writes to its second serial
+port. The console is only searched for errors that the kernel reports. A run
+without an end, a total that is missing or does not add up, and a search for
+leaks that was not made count as failures.
 """
 
 import argparse

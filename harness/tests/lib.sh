@@ -77,7 +77,7 @@ waits()
 	local name=$1 pattern=$2 command tries=600
 	shift 2
 	: >"$SCRATCH/output"
-	# Who ends timeout ends the command with all that it started.
+	# When timeout is ended, it ends the command and all that the command started.
 	timeout 120 "$@" >"$SCRATCH/output" 2>&1 </dev/null &
 	command=$!
 	until grep -qE -- "$pattern" "$SCRATCH/output" || ! kill -0 "$command" || [ $((tries -= 1)) = 0 ]; do

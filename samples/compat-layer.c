@@ -246,12 +246,12 @@ static long repeat_foreign(long number, long rounds, unsigned char while_it_runs
 
 static int arm(const struct region *exempt)
 {
-	return prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, exempt->start, exempt->size, &selector);
+	return set_dispatch(PR_SYS_DISPATCH_ON, exempt->start, exempt->size, &selector);
 }
 
 static int disarm(void)
 {
-	return prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
+	return set_dispatch(PR_SYS_DISPATCH_OFF, 0, 0, NULL);
 }
 
 /* A native call that must run: it returned what it should, and nothing came back to the layer. */

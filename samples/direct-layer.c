@@ -105,8 +105,8 @@ static void attach(void)
 	struct utsname uts;
 
 	/* No region is exempt: without signals there is no return that has to be. */
-	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0, 0, &direct_selector) == 0 &&
-	    prctl(PR_SET_SYSCALL_USER_DISPATCH_HANDLER, direct_handler, 0, 0, 0) == 0)
+	if (set_dispatch(PR_SYS_DISPATCH_ON, 0, 0, &direct_selector) == 0 &&
+	    prctl(PR_SET_SYSCALL_USER_DISPATCH_HANDLER, direct_handler, 0L, 0L, 0L) == 0)
 		return;
 	uname(&uts);
 	fprintf(stderr, "direct-layer: this kernel, Linux %s, has no direct dispatch (prctl: %s).\n"

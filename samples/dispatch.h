@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The feature's numbers, for systems whose headers are older than it. */
+/* The feature's numbers, for systems whose headers are older than it, and its prctl. */
 #ifndef DISPATCH_H
 #define DISPATCH_H
 
@@ -23,5 +23,12 @@
 /* What the selector byte says. */
 #define ALLOW	SYSCALL_DISPATCH_FILTER_ALLOW
 #define BLOCK	SYSCALL_DISPATCH_FILTER_BLOCK
+
+/* prctl() is variadic and reads each argument as a long: a plain 0 would be an int. */
+static inline int set_dispatch(unsigned long op, unsigned long start, unsigned long size,
+			       volatile unsigned char *selector)
+{
+	return prctl(PR_SET_SYSCALL_USER_DISPATCH, op, start, size, selector);
+}
 
 #endif

@@ -114,7 +114,7 @@ static void on_sigsys(int signal, siginfo_t *info, void *context)
 	self->dispatched++;
 	if (native_library) {
 		/* Both ways to call are of two bytes. */
-		if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0))
+		if (set_dispatch(PR_SYS_DISPATCH_OFF, 0, 0, NULL))
 			self->wrong++;
 		regs[REG_RIP] -= 2;
 		return;
@@ -222,7 +222,7 @@ static void *run_thread(void *argument)
 	self->teb.unix_stack = unix_stack + STACK_SIZE;
 	if (syscall(SYS_arch_prctl, ARCH_SET_GS, &self->teb))
 		die("the GS base");
-	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, libc.start, libc.size, &self->teb.selector))
+	if (set_dispatch(PR_SYS_DISPATCH_ON, libc.start, libc.size, &self->teb.selector))
 		die("arming a thread");
 
 	timer = start_timer(self);
@@ -274,7 +274,7 @@ int main(void)
 		fprintf(stderr, "wine-like: there is no libc.so.6 in this process to exempt\n");
 		return 1;
 	}
-	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0)) {
+	if (set_dispatch(PR_SYS_DISPATCH_OFF, 0, 0, NULL)) {
 		fprintf(stderr, "wine-like: this kernel has no Syscall User Dispatch (prctl: %s)\n", strerror(errno));
 		return 2;
 	}

@@ -17,7 +17,6 @@
 #define _GNU_SOURCE
 #include <cpuid.h>
 #include <errno.h>
-#include <link.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -36,6 +35,7 @@
 
 #include "dispatch.h"
 #include "foreign.h"
+#include "libc-image.h"
 
 #if !defined(__x86_64__) || defined(__ILP32__)
 #error "This sample is written for 64-bit x86."
@@ -45,10 +45,6 @@
 
 #define VERSION_RESULT	0x2a00
 #define MAX_RECORDS	16
-
-struct region {
-	unsigned long start, size;
-};
 
 /* One system call, for the table at the end. */
 struct record {
@@ -74,7 +70,7 @@ struct thread {
 };
 
 static struct region image, libc;
-static const char *libc_name;
+static const char *libc_name;	/* where libc is: "libc.so.6", or "this program" */
 
 /*
  * What the kernel reads for each call of this thread from outside the C library. Volatile:
@@ -317,36 +313,6 @@ static void *foreign_thread(void *argument)
 	return NULL;
 }
 
-/* The region to exempt: the whole image of the C library, or of a static program. */
-static int find_libc(struct dl_phdr_info *info, size_t size, void *program_has_loader)
-{
-	const char *name = strrchr(info->dlpi_name, '/');
-	bool is_program = !info->dlpi_name[0];
-	unsigned long start = -1UL, end = 0;
-
-	(void)size;
-	name = name ? name + 1 : info->dlpi_name;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-		unsigned long from = info->dlpi_addr + segment->p_vaddr;
-
-		if (segment->p_type == PT_INTERP && is_program)
-			*(bool *)program_has_loader = true;
-		if (segment->p_type != PT_LOAD)
-			continue;
-		if (from < start)
-			start = from;
-		if (from + segment->p_memsz > end)
-			end = from + segment->p_memsz;
-	}
-	if (is_program ? *(bool *)program_has_loader : strcmp(name, "libc.so.6") != 0)
-		return 0;
-	libc_name = is_program ? "this program" : "libc.so.6";
-	libc.start = start;
-	libc.size = end - start;
-	return 1;
-}
-
 static void map_foreign_image(void)
 {
 	void *copy;
@@ -488,13 +454,14 @@ int main(void)
 	};
 	const int count = sizeof(threads) / sizeof(threads[0]);
 	struct sigaction action = { .sa_sigaction = serve, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART };
-	bool program_has_loader = false, right = true;
+	bool right = true;
 	pid_t pid = getpid(), parent = getppid();
 	long native_calls = 0;
 	char fate[64];
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (!dl_iterate_phdr(find_libc, &program_has_loader)) {
+	libc_name = find_libc(&libc);
+	if (!libc_name) {
 		fprintf(stderr, "compat-layer: there is no libc.so.6 in this process to exempt; link with -static\n");
 		return 1;
 	}

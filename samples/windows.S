@@ -14,6 +14,7 @@
 /* ---- The dispatcher: Unix code, but not the C library's ---- */
 
 /* By a stub: the address to return to is on the stack. */
+	.globl	dispatcher
 dispatcher:
 	pop	%rcx
 
@@ -40,7 +41,10 @@ dispatcher_signal:
 	mov	%gs:0, %rbx
 	mov	TEB_UNIX_STACK(%rbx), %rsp
 	mov	%rax, %r12
-	/* A system call of the dispatcher's own, as Wine sets the FS base here: nothing but the byte lets it run. */
+	/*
+	 * A system call of the dispatcher's own, as Wine sets the FS base here. Only the byte lets it run,
+	 * unless the program is linked statically.
+	 */
 	mov	$__NR_gettid, %eax
 	syscall
 	mov	%rax, %rdi
@@ -65,11 +69,16 @@ dispatcher_signal:
 	movb	$1, %gs:TEB_SELECTOR
 	jmp	*%rcx
 
-/* ---- Windows code ---- */
+/* ---- Windows code: only data here, of which wine-like.c maps a copy ---- */
+
+	.section .rodata
+	.balign	16
+	.globl	windows_code, windows_code_end
+windows_code:
 
 	.macro	make_call way
 	.ifc	\way, stub
-	call	dispatcher
+	call	*%gs:TEB_DISPATCHER
 	.endif
 	.ifc	\way, syscall
 	syscall
@@ -88,7 +97,7 @@ dispatcher_signal:
 	.endm
 
 	/* long by_WAY(struct call *call): of the C compiler, so its registers stay, too. */
-	.macro	windows_code way
+	.macro	windows_function way
 	.globl	by_\way
 by_\way:
 	push	%rbx
@@ -147,8 +156,10 @@ by_\way:
 	ret
 	.endm
 
-	windows_code stub
-	windows_code syscall
-	windows_code int80
+	windows_function stub
+	windows_function syscall
+	windows_function int80
+
+windows_code_end:
 
 	.section .note.GNU-stack, "", @progbits

@@ -3,8 +3,9 @@
  * A client shaped like Wine's ntdll on x86-64, where compat-layer.c is shaped for
  * reading. It uses the feature as Wine does, and checks every call:
  *
- *  - Each thread arms itself. The whole image of libc.so.6 is exempt, nothing else is;
- *    the byte is in the thread's block, which GS points to.
+ *  - Each thread arms itself. The whole image of libc.so.6 is exempt, nothing else is (or,
+ *    if the C library is linked statically, the image of the program: the Windows code lies
+ *    elsewhere); the byte is in the thread's block, which GS points to.
  *  - Windows code calls the dispatcher (windows.S), which sets the byte to ALLOW, makes
  *    a system call of its own, runs the service on another stack, and sets BLOCK last.
  *  - Or it makes its system calls itself. The SIGSYS handler does not serve them: it has
@@ -19,14 +20,13 @@
 #define _GNU_SOURCE
 #include <asm/prctl.h>
 #include <errno.h>
-#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include "dispatch.h"
+#include "libc-image.h"
 #include "windows.h"
 
 #if !defined(__x86_64__) || defined(__ILP32__)
@@ -52,9 +53,14 @@ struct thread {
 	long calls, served, dispatched, expected, interrupted, wrong;
 };
 
-static struct {
-	unsigned long start, size;
-} libc;
+typedef long (*way)(struct call *);
+
+/* As windows.S has them, and where they are called. */
+enum { BY_STUB, BY_SYSCALL, BY_INT80, WAYS };
+static const char *const by[WAYS] = { by_stub, by_syscall, by_int80 };
+static way ways[WAYS];
+
+static struct region libc;
 
 /* A library of Linux's own, which makes system calls, has come into the process. */
 static volatile bool native_library;
@@ -136,27 +142,27 @@ static void on_sigusr1(int signal)
 	self->teb.selector = before;
 }
 
-static void call(struct thread *self, long (*way)(struct call *), struct call *call, long expected)
+/* Windows code makes the call; it returns how many registers did not stay as they were. */
+static void call(struct thread *self, int by_way, struct call *call, long expected)
 {
 	self->calls++;
-	if (way(call) || call->result != expected)
+	if (ways[by_way](call) || call->result != expected)
 		self->wrong++;
 }
 
 /* Calls by all ways, with numbers that Linux has, too: 60 is its exit, and 1 is by int $0x80. */
 static void windows_program(struct thread *self)
 {
-	static long (*const ways[])(struct call *) = { by_stub, by_syscall, by_int80 };
 	static const long numbers[] = { 60, 1, 0x1a3, 231, 0x40000001 };
 
 	self->teb.selector = BLOCK;
 	/* However fast or slow the machine is, SIGUSR1 comes between them. */
 	for (long i = 0; i < ROUNDS || !self->interrupted; i++) {
-		int way = i % (has_int80 ? 3 : 2);
+		int by_way = i % (has_int80 ? WAYS : BY_INT80);
 		struct call c = { numbers[i % 5], { i, -i, (long)self, i << 33 }, 0 };
 
-		call(self, ways[way], &c, result_of(c.number, c.args));
-		if (way)
+		call(self, by_way, &c, result_of(c.number, c.args));
+		if (by_way != BY_STUB)
 			self->expected++;
 	}
 	self->teb.selector = ALLOW;
@@ -169,8 +175,8 @@ static void native_call(struct thread *self, long pid)
 	long before = self->dispatched;
 
 	self->teb.selector = BLOCK;
-	call(self, by_syscall, &c, pid);
-	call(self, by_syscall, &c, pid);
+	call(self, BY_SYSCALL, &c, pid);
+	call(self, BY_SYSCALL, &c, pid);
 	self->teb.selector = ALLOW;
 	if (self->dispatched != before + 1)
 		self->wrong++;
@@ -214,6 +220,7 @@ static void *run_thread(void *argument)
 	timer_t timer;
 
 	self->teb.self = &self->teb;
+	self->teb.dispatcher = dispatcher;
 	self->tid = syscall(SYS_gettid);
 	stack.ss_sp = malloc(STACK_SIZE);
 	unix_stack = aligned_alloc(16, STACK_SIZE);
@@ -242,25 +249,22 @@ static void *run_thread(void *argument)
 	return NULL;
 }
 
-/* The whole image, from the base to the end of the last segment that is loaded. */
-static int find_libc(struct dl_phdr_info *info, size_t size, void *unused)
+/*
+ * A copy of the Windows code, outside of the image that is exempt: a program that is linked statically
+ * is exempt as a whole.
+ */
+static void map_windows_code(void)
 {
-	const char *name = strrchr(info->dlpi_name, '/');
-	unsigned long end = 0;
+	size_t size = (size_t)(windows_code_end - windows_code);
+	char *copy = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	(void)size;
-	(void)unused;
-	if (strcmp(name ? name + 1 : info->dlpi_name, "libc.so.6"))
-		return 0;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-
-		if (segment->p_type == PT_LOAD && segment->p_vaddr + segment->p_memsz > end)
-			end = segment->p_vaddr + segment->p_memsz;
-	}
-	libc.start = info->dlpi_addr;
-	libc.size = end;
-	return 1;
+	if (copy == MAP_FAILED)
+		die("mapping the Windows code");
+	memcpy(copy, windows_code, size);
+	if (mprotect(copy, size, PROT_READ | PROT_EXEC))
+		die("making the Windows code executable");
+	for (int i = 0; i < WAYS; i++)
+		ways[i] = (way)(copy + (by[i] - windows_code));
 }
 
 int main(void)
@@ -270,8 +274,8 @@ int main(void)
 	struct sigaction sigusr1 = { .sa_handler = on_sigusr1, .sa_flags = SA_RESTART | SA_ONSTACK };
 	long wrong = 0;
 
-	if (!dl_iterate_phdr(find_libc, NULL)) {
-		fprintf(stderr, "wine-like: there is no libc.so.6 in this process to exempt\n");
+	if (!find_libc(&libc)) {
+		fprintf(stderr, "wine-like: there is no libc.so.6 in this process to exempt; link with -static\n");
 		return 1;
 	}
 	if (set_dispatch(PR_SYS_DISPATCH_OFF, 0, 0, NULL)) {
@@ -280,6 +284,7 @@ int main(void)
 	}
 	if (sigaction(SIGSYS, &sigsys, NULL) || sigaction(SIGUSR1, &sigusr1, NULL))
 		die("sigaction");
+	map_windows_code();
 	has_int80 = try_int80();
 	if (!has_int80)
 		printf("(This kernel has no int $0x80: left out.)\n");

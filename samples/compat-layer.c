@@ -15,7 +15,6 @@
  * kernel lacks the feature.
  */
 #define _GNU_SOURCE
-#include <cpuid.h>
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -34,6 +33,7 @@
 #include <unistd.h>
 
 #include "dispatch.h"
+#include "figures.h"
 #include "foreign.h"
 #include "libc-image.h"
 
@@ -359,91 +359,33 @@ static void print_records(const struct thread *thread)
 		snprintf(call, sizeof(call), r->number < 0x1000 ? "%ld %s" : "0x%lx %s", r->number, r->name);
 		snprintf(result, sizeof(result), r->number == FOREIGN_VERSION && r->result == VERSION_RESULT ?
 			 "0x%lx" : "%ld", r->result);
-		printf("  %-10s %-16s %-16s %-6s %-39s %11s%s\n", thread->name, from, call, r->state, r->fate,
+		printf("  %-10s %-16s %-16s %-8s %-39s %11s%s\n", thread->name, from, call, r->state, r->fate,
 		       result, r->right ? "" : "  WRONG");
 	}
 }
 
-static double now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return 1e9 * (double)ts.tv_sec + (double)ts.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/*
- * Rounds of a few calls each: the clock's own cost is spread, an interrupted round stands apart. Where
- * the clock is so coarse that most rounds begin and end within one of its steps, only all of them
- * together tell something. Returns whether it is.
- */
-static bool measure(const char *what, long number, unsigned char while_it_runs)
-{
-	enum { ROUNDS = 2000, CALLS = 10 };
-	static double round[ROUNDS];
-	double sum = 0;
-
-	for (int i = 0; i < ROUNDS; i++) {
-		double start = now_ns();
-
-		repeat_foreign(number, CALLS, while_it_runs);
-		round[i] = (now_ns() - start) / CALLS;
-		sum += round[i];
-	}
-	qsort(round, ROUNDS, sizeof(round[0]), compare);
-	if (round[ROUNDS / 2] == 0) {
-		printf("  %-62s %9s %9.0f\n", what, "-", sum / ROUNDS);
-		return true;
-	}
-	printf("  %-62s %9.0f %9.0f\n", what, round[0], round[ROUNDS / 2]);
-	return false;
-}
-
-static bool is_emulated(void)
-{
-	unsigned int eax, name[3];
-
-	__cpuid(1, eax, name[0], name[2], name[1]);
-	if (!(name[2] & 1U << 31))
-		return false;
-	__cpuid(0x40000000, eax, name[0], name[1], name[2]);
-	return memcmp(name, "TCGTCGTCGTCG", sizeof(name)) == 0;
-}
-
-static bool measure_all(void)
+static bool measure(void)
 {
 	struct thread figures = { .name = "figures", .right = true };
-	const long expected = 2000 * 10;
-	bool coarse;
 
 	self = &figures;
-	printf("\nOne system call from foreign code and back, in nanoseconds:%25s %9s\n", "least", "median");
-	coarse = measure("plain (getpid, the thread is not armed)", SYS_getpid, BLOCK);
+	figures_begin("One system call from foreign code and back");
+	figure("plain (getpid, the thread is not armed)", repeat_foreign, SYS_getpid, BLOCK);
 	/* The figure of an exempt call, with the same loop: for once foreign code is the exempt region. */
 	if (arm(&image))
 		die("arming for the figures");
-	coarse |= measure("exempt (getpid, the selector is not read)", SYS_getpid, BLOCK);
+	figure("exempt (getpid, the selector is not read)", repeat_foreign, SYS_getpid, BLOCK);
 	if (arm(&libc))
 		die("arming for the figures");
-	coarse |= measure("allowed (getpid, the selector says ALLOW)", SYS_getpid, ALLOW);
+	figure("allowed (getpid, the selector says ALLOW)", repeat_foreign, SYS_getpid, ALLOW);
 	if (figures.dispatched)
 		return false;
-	coarse |= measure("dispatched (null: SIGSYS, the layer's handler, rt_sigreturn)", FOREIGN_NULL, BLOCK);
+	figure("dispatched (null: SIGSYS, the layer's handler, rt_sigreturn)", repeat_foreign, FOREIGN_NULL, BLOCK);
 	if (disarm())
 		die("disarming after the figures");
 	self = NULL;
-	if (coarse)
-		printf("  The clock is too coarse for a median: where there is no least, it is the mean.\n");
-	if (is_emulated())
-		printf("  This is an emulator: a real machine has other figures, in other proportions.\n");
-	return figures.right && figures.dispatched == expected;
+	figures_end();
+	return figures.right && figures.dispatched == FIGURE_CALLS;
 }
 
 int main(void)
@@ -484,15 +426,15 @@ int main(void)
 			native_calls++;
 		} while (pthread_tryjoin_np(threads[i].id, NULL) == EBUSY);
 
-	printf("\n  %-10s %-16s %-16s %-6s %-39s %11s\n", "who", "from", "call", "byte", "what became of it", "result");
+	printf("\n  %-10s %-16s %-16s %-8s %-39s %11s\n", "who", "from", "call", "selector", "what became of it", "result");
 	for (int i = 0; i < count; i++) {
 		print_records(&threads[i]);
 		right &= threads[i].right;
 	}
 	snprintf(fate, sizeof(fate), "ran %ld times meanwhile, never armed", native_calls);
-	printf("  %-10s %-16s %-16s %-6s %-39s %11d\n", "main", libc_name, "110 getppid", "-", fate, parent);
+	printf("  %-10s %-16s %-16s %-8s %-39s %11d\n", "main", libc_name, "110 getppid", "-", fate, parent);
 
-	right &= measure_all();
+	right &= measure();
 	printf("\n%s\n", right ? "Every call went where it should." : "WRONG: a call did not go where it should.");
 	return right ? 0 : 1;
 }

@@ -25,6 +25,7 @@
 
 #include "direct.h"
 #include "dispatch.h"
+#include "figures.h"
 #include "foreign.h"
 
 #if !defined(__x86_64__) || defined(__ILP32__)
@@ -32,7 +33,6 @@
 #endif
 
 #define VERSION_RESULT	0x2a00
-#define CALLS		100000
 
 /* Of the thread that runs foreign code; there is one. */
 volatile unsigned char direct_selector = ALLOW;
@@ -114,12 +114,22 @@ static void attach(void)
 	exit(2);
 }
 
+static long repeat_foreign(long number, long rounds, unsigned char while_it_runs)
+{
+	long (*repeat)(long, long) = (long (*)(long, long))mapped(foreign_repeat);
+	long result;
+
+	direct_selector = while_it_runs;
+	result = repeat(number, rounds);
+	direct_selector = ALLOW;
+	return result;
+}
+
 int main(void)
 {
 	const char text[] = "  \"I am foreign code, and nobody sent me a signal.\"\n";
 	struct foreign_block block = { .text = text, .length = sizeof(text) - 1, .status = 42 };
 	void (*program)(struct foreign_block *);
-	long (*repeat)(long, long);
 	char *stack = aligned_alloc(16, DIRECT_STACK_SIZE);
 	long pid = getpid(), now, last;
 	bool right;
@@ -130,7 +140,6 @@ int main(void)
 	direct_stack = stack + DIRECT_STACK_SIZE;
 	map_foreign_image();
 	program = mapped(foreign_main);
-	repeat = mapped(foreign_repeat);
 	attach();
 
 	now = time(NULL);
@@ -143,13 +152,16 @@ int main(void)
 		block.results[3] == VERSION_RESULT && block.results[4] == FOREIGN_NO_SUCH_CALL &&
 		status == block.status && served == 6;
 
-	direct_selector = BLOCK;
-	last = repeat(FOREIGN_GET_PID, CALLS);
-	direct_selector = ALLOW;
-	right &= last == pid && served == 6 + CALLS && !signals;
+	last = repeat_foreign(FOREIGN_GET_PID, 1, BLOCK);
+	figures_begin("One system call from foreign code and back");
+	figure("allowed (getpid, the selector says ALLOW)", repeat_foreign, SYS_getpid, ALLOW);
+	figure("dispatched (null: the layer's handler, no signal)", repeat_foreign, FOREIGN_NULL, BLOCK);
+	right &= last == pid && served == 6 + 1 + FIGURE_CALLS && !signals;
 
-	prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
-	printf("%ld calls were served, %u signals came.\n%s\n", served, signals,
+	set_dispatch(PR_SYS_DISPATCH_OFF, 0, 0, NULL);
+	figure("plain (getpid, the thread is not armed)", repeat_foreign, SYS_getpid, BLOCK);
+	figures_end();
+	printf("\n%ld calls were served, %u signals came.\n%s\n", served, signals,
 	       right ? "Every call went where it should." : "WRONG: a call did not go where it should.");
 	return right ? 0 : 1;
 }

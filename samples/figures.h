@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a system call costs. On a machine, and under KVM, that is nanoseconds. An emulator's time says
+ * nothing of a machine; but QEMU can count instructions (-icount shift=0), and then the figures are these.
+ */
+#ifndef FIGURES_H
+#define FIGURES_H
+
+/* How many calls one figure takes. */
+#define FIGURE_ROUNDS	1000
+#define FIGURE_BATCH	20
+#define FIGURE_CALLS	(FIGURE_ROUNDS * FIGURE_BATCH)
+
+/* Make @calls calls of that number, with the selector at @state. */
+typedef long (*figure_calls)(long number, long calls, unsigned char state);
+
+/* Print the head. */
+void figures_begin(const char *what);
+
+/* Make FIGURE_CALLS calls, and print what one of them costs. */
+void figure(const char *what, figure_calls make, long number, unsigned char state);
+
+/* Print what the figures are worth. */
+void figures_end(void);
+
+#endif

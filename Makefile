@@ -5,11 +5,16 @@
 export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED KCONFIG
 
+# What harness/setup is asked for, to build a kernel, to boot it, and to test it.
+KERNEL := --tree --kernel
+GUEST := $(KERNEL) --guest
+TESTS := $(GUEST) --tests
+
+ALL := help setup run shell check dist lint rules reference wine matrix bench soak fuzz mutants coverage bisectable \
+	neighbours deb deb-test kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
+
 .NOTPARALLEL:
-.PHONY: coverage bisectable neighbours dist wine
-.PHONY: help setup run shell check lint rules reference bench matrix setup-matrix soak fuzz mutants
-.PHONY: deb deb-test
-.PHONY: kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
+.PHONY: $(ALL)
 
 help:
 	@sed -n 's/^#| \{0,1\}//p' Makefile
@@ -76,97 +81,113 @@ help:
 setup:
 	@harness/setup
 
-run: setup
+run:
+	@harness/setup $(GUEST)
 	@harness/guest/run program
 
-shell: setup
+shell:
+	@harness/setup $(GUEST)
 	@harness/guest/run shell
 
-check: setup
+check:
+	@harness/setup
 	@harness/check
 
 dist:
 	@harness/dist
 
-lint: setup
+lint:
+	@harness/setup $(TESTS) --lint
 	@harness/kernel direct
 	@harness/lint
 
 rules:
 	@harness/rules.py $(if $(RULE),--rule $(RULE)) "$${BUILD:-build}/check"
 
-reference: setup
+reference:
+	@harness/setup $(TESTS)
 	@harness/reference
 
-wine: setup
-	@harness/setup --wine
+wine:
+	@harness/setup $(GUEST) --wine
 	@harness/wine $(if $(filter undefined,$(origin WINE)),,"$$WINE")
 
-matrix: setup-matrix
+matrix:
+	@harness/setup $(TESTS) --matrix
 	@harness/matrix
 
-matrix-%: setup-matrix
+matrix-%:
+	@harness/setup $(TESTS) --matrix
 	@harness/matrix $*
 
-setup-matrix:
-	@harness/setup --matrix
-
-bench: setup
+bench:
+	@harness/setup $(TESTS) --bench
 	@harness/bench
 
-soak: setup
+soak:
+	@harness/setup $(TESTS) --soak
 	@harness/soak $(if $(QUICK),--quick)
 
-fuzz: setup
+fuzz:
+	@harness/setup $(TESTS)
 	@harness/fuzz $(if $(OPERATIONS),--operations $(OPERATIONS)) $(if $(SEED),--seed $(SEED))
 
-mutants: setup
+mutants:
+	@harness/setup $(TESTS)
 	@harness/mutants $(if $(FUZZ),--fuzz) $(MUTANT)
 
-coverage: setup
+coverage:
+	@harness/setup $(TESTS)
 	@harness/coverage
 
-bisectable: setup
+bisectable:
+	@harness/setup $(TESTS)
 	@harness/bisectable
 
-neighbours: setup
+neighbours:
+	@harness/setup $(TESTS)
 	@harness/neighbours
 
-deb: setup
-	@harness/setup --deb
+deb:
+	@harness/setup $(KERNEL) --deb
 	@harness/deb
 
-deb-test: setup
-	@harness/setup --deb
-	@harness/setup --deb-test
+deb-test:
+	@harness/setup $(TESTS) --deb --deb-test
 	@harness/deb-test
 
-kernel: setup
+kernel:
+	@harness/setup $(KERNEL)
 	@harness/kernel $(CONFIG)
 
-kernel-image: setup
+kernel-image:
+	@harness/setup $(KERNEL)
 	@harness/kernel --image $(CONFIG)
 
-selftests: setup
+selftests:
+	@harness/setup $(KERNEL) --tests
 	@harness/kernel --selftests $(CONFIG)
 
-htmldocs: setup
-	@harness/setup --htmldocs
+htmldocs:
+	@harness/setup $(KERNEL) --htmldocs
 	@harness/htmldocs
 
 man:
 	@man -l man/*.2const 2>/dev/null || mandoc -a man/*.2const
 
-tree: setup
+tree:
+	@harness/setup --tree
 	@harness/tree
 
-refresh: setup
+refresh:
+	@harness/setup --tree
 	@harness/refresh
 
 series:
 	@harness/series.py
 
-base-files: setup
+base-files:
+	@harness/setup --tree
 	@harness/base-files
 
 clean:

@@ -61,9 +61,14 @@ need_space()
 		    "Make room, or put the build directory elsewhere: BUILD=<directory>"
 }
 
+# need_command COMMAND: it is there, or its package is told, by what harness/setup installs it for.
 need_command()
 {
-	command -v "$1" >/dev/null || die "$1 is missing; run: harness/setup"
+	local word
+	command -v "$1" >/dev/null || {
+		word=$(awk -F' *[|] *' -v c="$1" '$2 == c { sub(/ .*/, "", $3); print " --" $3; exit }' "$ROOT/harness/packages" || true)
+		die "$1 is missing; run: harness/setup$word"
+	}
 }
 
 # lock NAME: one run at a time does a thing; the lock ends with the script.

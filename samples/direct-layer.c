@@ -153,13 +153,15 @@ int main(void)
 		status == block.status && served == 6;
 
 	last = repeat_foreign(FOREIGN_GET_PID, 1, BLOCK);
+	set_dispatch(PR_SYS_DISPATCH_OFF, 0, 0, NULL);
 	figures_begin("One system call from foreign code and back");
+	figure("plain (getpid, the thread is not armed)", repeat_foreign, SYS_getpid, BLOCK);
+	attach();
 	figure("allowed (getpid, the selector says ALLOW)", repeat_foreign, SYS_getpid, ALLOW);
 	figure("dispatched (null: the layer's handler, no signal)", repeat_foreign, FOREIGN_NULL, BLOCK);
 	right &= last == pid && served == 6 + 1 + FIGURE_CALLS && !signals;
 
 	set_dispatch(PR_SYS_DISPATCH_OFF, 0, 0, NULL);
-	figure("plain (getpid, the thread is not armed)", repeat_foreign, SYS_getpid, BLOCK);
 	figures_end();
 	printf("\n%ld calls were served, %u signals came.\n%s\n", served, signals,
 	       right ? "Every call went where it should." : "WRONG: a call did not go where it should.");

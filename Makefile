@@ -55,7 +55,7 @@ help:
 #|
 #| CONFIG=x86_64       which kernel: a name in harness/configs/
 #| PROG=path           run: your own program instead of the sample, with ARGS='...'
-#| FILES='path ...'    run, shell: take these along into the guest
+#| FILES='path ...'    run, shell, wine: take these along into the guest
 #| CELLS='a b'         matrix: only these; FORCE=1 runs those that have a verdict, too
 #| QUICK=1             check: only what takes a newcomer about 20 minutes
 #|                     soak: on the kernel of make run, without faults and leaks
@@ -69,6 +69,7 @@ help:
 #| FUZZ=1              mutants: see what the fuzzer finds, too
 #| BASE=5.10.262-1     which kernel source: a name in base/
 #| KERNEL_SRC=path     a 5.10.y tree or tarball of your own (BASE=try: of an unknown base)
+#| EXE=path            wine: run your own Windows program instead, with ARGS='...'
 #| WINE=path           wine: an installation of 11.5 or later, instead of Debian's
 #| SOAK_SECONDS=60 SOAK_SEED=1
 #|                     soak: how long each program runs, and what is left to chance
@@ -110,7 +111,7 @@ reference:
 
 wine:
 	@harness/setup $(GUEST) --wine
-	@harness/wine $(if $(filter undefined,$(origin WINE)),,"$$WINE")
+	@harness/wine
 
 matrix:
 	@harness/setup $(TESTS) --matrix

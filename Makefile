@@ -2,8 +2,12 @@
 # The front door. The work is done by the scripts in harness/.
 
 # What the scripts read from the environment.
-export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD
+export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD OPERATIONS SEED MUTANT
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED KCONFIG
+
+# The variables of the command line. They are for the scripts, and not for other programs' Makefiles.
+GIVEN := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v)))
+MAKEOVERRIDES :=
 
 # What harness/setup is asked for, to build a kernel, to boot it, and to test it.
 KERNEL := --tree --kernel
@@ -14,7 +18,13 @@ ALL := help setup run shell check dist lint rules reference wine matrix bench so
 	neighbours deb deb-test kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
 
 .NOTPARALLEL:
-.PHONY: $(ALL)
+.PHONY: $(ALL) arguments
+
+# The first thing that is done.
+$(ALL): arguments
+
+arguments:
+	@harness/arguments "$(or $(MAKECMDGOALS),help)" $(GIVEN)
 
 help:
 	@sed -n 's/^#| \{0,1\}//p' Makefile
@@ -117,7 +127,7 @@ matrix:
 	@harness/setup $(TESTS) --matrix
 	@harness/matrix
 
-matrix-%:
+matrix-%: arguments
 	@harness/setup $(TESTS) --matrix
 	@harness/matrix $*
 

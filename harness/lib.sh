@@ -71,6 +71,13 @@ need_command()
 	}
 }
 
+# check_config NAME: there is such a configuration.
+check_config()
+{
+	[ -f "$ROOT/harness/configs/$1.config" ] ||
+		die "unknown CONFIG '$1'; known: $(cd "$ROOT/harness/configs" && printf '%s\n' *.config | sed 's/\.config$//' | xargs)"
+}
+
 # lock NAME: one run at a time does a thing; the lock ends with the script.
 lock()
 {

@@ -63,7 +63,8 @@ help:
 #| make clean          remove what was built (not downloads and ccache's cache)
 #| make distclean      remove all of build/
 #|
-#| CONFIG=x86_64       which kernel: a name in harness/configs/
+#| CONFIG=x86_64       run, shell, kernel, selftests, wine EXE=: which kernel, a name in
+#|                     harness/configs/
 #| PROG=path           run: your own program instead of the sample, with ARGS='...'
 #| FILES='path ...'    run, shell, wine: take these along into the guest
 #| CELLS='a b'         matrix: only these; FORCE=1 runs those that have a verdict, too
@@ -75,6 +76,10 @@ help:
 #| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
 #|                     run, shell: QEMU's -cpu, further options, kernel command line,
 #|                     memory, CPUs, tcg or kvm (bench: ACCEL=kvm gives nanoseconds)
+#| TIMEOUT=seconds     run, wine, deb-test: after which the guest counts as hung
+#| KERNEL_IMAGE=path   run, shell, wine, soak: a kernel that exists already
+#|                     (wine: DIRECT_IMAGE=path, too)
+#| CC= CFLAGS=         run: how the sample is compiled
 #| MUTANT='name ...'   mutants: only these of harness/mutations/
 #| FUZZ=1              mutants: see what the fuzzer finds, too
 #| BASE=5.10.262-1     which kernel source: a name in base/
@@ -84,7 +89,7 @@ help:
 #| SOAK_SECONDS=60 SOAK_SEED=1
 #|                     soak: how long each program runs, and what is left to chance
 #| FORCE=1             tree, clean: drop edits made in build/tree
-#| TARGETS='...'       selftests: which of the kernel's
+#| TARGETS='...'       selftests: which of the kernel's; SELFTESTS_CC=, the compiler
 #| SIGNOFF='Name <address>'
 #|                     series: write it signed off to build/series/
 #| BUILD=path          another place for build/

@@ -78,6 +78,16 @@ check_config()
 		die "unknown CONFIG '$1'; known: $(cd "$ROOT/harness/configs" && printf '%s\n' *.config | sed 's/\.config$//' | xargs)"
 }
 
+# split VARIABLE ARRAY: its words; quotes and backslashes as in a shell, but nothing is expanded.
+split()
+{
+	local text=${!1:-}
+	eval "$2=()"
+	[ -n "${text//[[:space:]]/}" ] || return 0
+	xargs printf '%s\0' <<<"$text" >/dev/null 2>&1 || die "$1: a quote does not end: $text"
+	mapfile -d '' -t "$2" < <(xargs printf '%s\0' <<<"$text")
+}
+
 # lock NAME: one run at a time does a thing; the lock ends with the script.
 lock()
 {

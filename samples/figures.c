@@ -113,7 +113,7 @@ void figures_end(void)
 		printf("  The clock is too coarse for a median: where there is no least, it is the mean.\n");
 	if (unit == INSTRUCTIONS)
 		printf("  QEMU counted them in the program and in the kernel. They are not times: for nanoseconds run\n"
-		       "  the program under KVM (make run ACCEL=kvm) or on a machine itself.\n");
+		       "  the program under KVM (make run ACCEL=kvm) or on a real machine.\n");
 	if (unit == NOTHING)
 		printf("  No figures: this is an emulator that does not count instructions, and its times mislead.\n"
 		       "  With -icount shift=0 QEMU counts them, as `make run` has it for its sample.\n");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a system call costs. On a machine, and under KVM, that is nanoseconds. An emulator's time says
- * nothing of a machine; but QEMU can count instructions (-icount shift=0), and then the figures are these.
+ * What a system call costs. On a real machine, and under KVM, that is in nanoseconds. An emulator's times
+ * say nothing about a real machine; but QEMU can count instructions (-icount shift=0), and then the figures are these.
  */
 #ifndef FIGURES_H
 #define FIGURES_H

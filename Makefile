@@ -33,8 +33,7 @@ help:
 #| make shell          a shell in the guest, the selftests on board
 #| make check          the full proof
 #| make lint           what sparse, coccinelle, checkpatch and others have to say
-#| make rules          every rule of the feature: its tests, and how they ended in the last check;
-#|                     RULE=D9: the text of one rule, and its tests
+#| make rules          every rule of the feature: its tests, and how they ended in the last check
 #| make reference      the selftests on Debian's own kernels, compared with ours
 #| make wine           a real Wine: do a Windows program's own system calls reach it?
 #| make matrix         the selftests on every kernel and boot of harness/matrix.tsv
@@ -86,6 +85,7 @@ help:
 #| KERNEL_SRC=path     a 5.10.y tree or tarball of your own (BASE=try: of an unknown base)
 #| EXE=path            wine: run your own Windows program instead, with ARGS='...'
 #| WINE=path           wine: an installation of 11.5 or later, instead of Debian's
+#| RULE=D9             rules: the text of this rule, and its tests
 #| SOAK_SECONDS=60 SOAK_SEED=1
 #|                     soak: how long each program runs, and what is left to chance
 #| FORCE=1             tree, clean: drop edits made in build/tree

@@ -11,7 +11,9 @@
  *   prctl(PR_SET_SYSCALL_USER_DISPATCH_HANDLER, handler, 0, 0, 0)
  *
  * attaches a handler to the calling thread, which must be armed. Address 0
- * detaches it, and so does whatever arms or disarms the thread.
+ * detaches it. So does the prctl that arms or disarms the thread, and a tracer
+ * that disarms it. A tracer that arms the thread leaves the handler alone.
+ * Tracers get and set it by two requests of their own.
  *
  *  - Where a system call would be dispatched, the thread goes on at the handler
  *    instead, in the state in which the system call instruction left it: the
@@ -31,42 +33,74 @@
  */
 
 #include <linux/errno.h>
-#include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/syscall_user_dispatch.h>
 #include <linux/uaccess.h>
 
 #include "syscall_user_dispatch.h"
 
-static bool is_user_address(unsigned long address)
-{
-	return access_ok((void __user *)address, 1);
-}
-
 /**
- * syscall_user_dispatch_set_handler - PR_SET_SYSCALL_USER_DISPATCH_HANDLER
- * @handler:	where dispatched calls of current go on, or 0 for SIGSYS
- * @flags:	must be 0
+ * syscall_user_dispatch_set_handler - Attach or detach a thread's handler
+ * @tsk:	current, or a stopped tracee
+ * @handler:	where dispatched calls of @tsk go on, or 0 for SIGSYS
  *
- * Return: 0; -EINVAL for @flags, or for a @handler while current is not armed;
- * -EPERM for a @handler if the administrator forbids dispatch; -EFAULT if
- * @handler is not a user space address.
+ * Return: 0, or, with the former handler still attached: -EINVAL for a @handler
+ * while @tsk is not armed; -EPERM for a @handler if the administrator forbids
+ * dispatch; -EFAULT if @handler is not a user space address.
  */
-int syscall_user_dispatch_set_handler(unsigned long handler,
-				      unsigned long flags)
+int syscall_user_dispatch_set_handler(struct task_struct *tsk,
+				      unsigned long handler)
 {
-	if (flags)
-		return -EINVAL;
-
 	if (handler) {
-		if (!test_thread_flag(TIF_SYSCALL_USER_DISPATCH))
+		if (!test_tsk_thread_flag(tsk, TIF_SYSCALL_USER_DISPATCH))
 			return -EINVAL;
 		if (!READ_ONCE(sysctl_syscall_user_dispatch))
 			return -EPERM;
-		if (!is_user_address(handler))
+		if (!access_ok((void __user *)handler, 1))
 			return -EFAULT;
 	}
 
-	current->syscall_dispatch.handler = handler;
+	tsk->syscall_dispatch.handler = handler;
 	return 0;
+}
+
+/**
+ * syscall_user_dispatch_ptrace_get_handler - Tell a tracer the handler
+ * @tsk:	the tracee, stopped
+ * @size:	the size of *@data in bytes, as the tracer knows it
+ * @data:	receives the address of the handler, or 0 if there is none
+ *
+ * Return: 0; -EINVAL if @size is wrong; -EFAULT if @data cannot be written.
+ */
+int syscall_user_dispatch_ptrace_get_handler(struct task_struct *tsk,
+					     unsigned long size,
+					     __u64 __user *data)
+{
+	if (size != sizeof(*data))
+		return -EINVAL;
+
+	return put_user((__u64)tsk->syscall_dispatch.handler, data);
+}
+
+/**
+ * syscall_user_dispatch_ptrace_set_handler - Have a tracer set the handler
+ * @tsk:	the tracee, stopped
+ * @size:	the size of *@data in bytes, as the tracer knows it
+ * @data:	the address of the handler, or 0 to detach it
+ *
+ * Return: 0; -EINVAL if @size is wrong; -EFAULT if @data cannot be read;
+ * otherwise as syscall_user_dispatch_set_handler().
+ */
+int syscall_user_dispatch_ptrace_set_handler(struct task_struct *tsk,
+					     unsigned long size,
+					     const __u64 __user *data)
+{
+	__u64 handler;
+
+	if (size != sizeof(*data))
+		return -EINVAL;
+	if (get_user(handler, data))
+		return -EFAULT;
+
+	return syscall_user_dispatch_set_handler(tsk, handler);
 }

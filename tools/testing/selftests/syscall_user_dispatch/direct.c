@@ -39,7 +39,7 @@ struct seen {
 #define UNMAPPED	0x70000UL
 
 /* No address of user space: the first that is none, and the kernel's last. */
-#define FIRST_BAD	0x7ffffffff000UL
+#define FIRST_BAD	0x7ffffffff000ULL
 
 static long attach(const void *handler)
 {
@@ -670,11 +670,6 @@ TEST_F(direct, X5_flood_of_signals)
 	EXPECT_EQ(0, sud_count);
 }
 
-static void nothing(void)
-{
-	pause();
-}
-
 /* ---- Tracers ---- */
 
 static void makes_calls(void)
@@ -985,52 +980,6 @@ TEST_F(direct, X7_own_trap_flag)
 	EXPECT_EQ(0, sud_count);
 }
 
-/* The tracer's requests. */
-TEST_F(direct, X8_get_and_set)
-{
-	struct ptrace_sud_config native = sud_config_native(0);
-	struct ptrace_sud_config_direct c;
-
-	self->pid = sud_fork_tracee(nothing, 0);
-	ASSERT_LT(0, self->pid);
-	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
-	EXPECT_EQ(SUD_OFF, c.config.mode);
-	EXPECT_EQ(0, c.handler);
-
-	EXPECT_EQ(0, sud_set_direct(self->pid, native, 0x1234));
-	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
-	EXPECT_EQ(0, memcmp(&native, &c.config, sizeof(native)));
-	EXPECT_EQ(0x1234, c.handler);
-	SUD_EXPECT_CONFIG(self->pid, native);
-
-	/* What fails changes nothing. */
-	EXPECT_EQ(-EINVAL, sud_set_direct(self->pid, sud_config_off(), 0x1234));
-	EXPECT_EQ(-EFAULT, sud_set_direct(self->pid, native, -1));
-	EXPECT_EQ(-EFAULT, sud_set_direct(self->pid, sud_config_native(1),
-					  FIRST_BAD));
-	EXPECT_EQ(-EINVAL, sud_set_direct(self->pid, sud_config(7, 0, 0, 0), 0x10));
-	EXPECT_EQ(-EINVAL, sud_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG,
-				      self->pid, 48, (unsigned long)&c));
-	EXPECT_EQ(-EFAULT, sud_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG,
-				      self->pid, sizeof(c), 8));
-	EXPECT_EQ(-EFAULT, sud_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG,
-				      self->pid, sizeof(c), 8));
-	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
-	EXPECT_EQ(0, memcmp(&native, &c.config, sizeof(native)));
-	EXPECT_EQ(0x1234, c.handler);
-
-	/* The shorter form detaches, the longer with 0 as well. */
-	EXPECT_EQ(0, sud_set(self->pid, native));
-	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
-	EXPECT_EQ(0, c.handler);
-	EXPECT_EQ(0, sud_set_direct(self->pid, native, 0x1234));
-	EXPECT_EQ(0, sud_set_direct(self->pid, native, 0));
-	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
-	EXPECT_EQ(0, c.handler);
-	EXPECT_EQ(0, sud_set_direct(self->pid, sud_config_off(), 0));
-	SUD_EXPECT_CONFIG(self->pid, sud_config_off());
-}
-
 static void disarms(void)
 {
 	if (sud_arm_native(&sud_selector) || attach(count_up) || sud_off())
@@ -1038,20 +987,87 @@ static void disarms(void)
 	raise(SIGSTOP);
 }
 
-/* Nor does arming by a tracer find it again. */
+/* A tracer that arms the thread does not bring the handler back. */
 TEST_F(direct, X2_off_leaves_none_to_a_tracer)
 {
-	struct ptrace_sud_config_direct c;
-
 	self->pid = sud_fork_tracee(disarms, 0);
 	ASSERT_LT(0, self->pid);
 	ASSERT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, 0));
-	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
-	EXPECT_EQ(SUD_OFF, c.config.mode);
-	EXPECT_EQ(0, c.handler);
+	SUD_EXPECT_CONFIG(self->pid, sud_config_off());
+	SUD_EXPECT_HANDLER(self->pid, 0);
 	EXPECT_EQ(0, sud_set(self->pid, sud_config_native(0)));
-	ASSERT_EQ(0, sud_get_direct(self->pid, &c));
-	EXPECT_EQ(0, c.handler);
+	SUD_EXPECT_HANDLER(self->pid, 0);
+}
+
+static void makes_calls_forever(void)
+{
+	for (;;) {
+		raise(SIGSTOP);
+		sud_blocked_call(SYS_getpid);
+		sud_selector = SUD_ALLOW;
+	}
+}
+
+/* The tracee's next call goes on at the handler, or raises SIGSYS. */
+#define EXPECT_VISIT() do {						\
+	uint64_t visits__ = seen->visits;				\
+									\
+	EXPECT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, 0));	\
+	EXPECT_EQ(visits__ + 1, seen->visits);				\
+} while (0)
+
+#define EXPECT_SIGSYS() do {						\
+	uint64_t visits__ = seen->visits;				\
+									\
+	EXPECT_EQ(SIGSYS, sud_resume(PTRACE_CONT, self->pid, 0));	\
+	EXPECT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, SIGSYS));	\
+	EXPECT_EQ(visits__, seen->visits);				\
+} while (0)
+
+TEST_F(direct, X8_P4_what_a_tracer_sets_is_in_force)
+{
+	struct ptrace_sud_config native, got;
+	uint64_t handler = (uintptr_t)count_up;
+
+	native = sud_config_native((uintptr_t)&sud_selector);
+	self->pid = sud_fork_tracee(makes_calls_forever, 0);
+	ASSERT_LT(0, self->pid);
+	ASSERT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, 0));
+	ASSERT_EQ(0, sud_set(self->pid, native));
+	EXPECT_SIGSYS();
+	ASSERT_EQ(0, sud_set_traced(self->pid, handler));
+	EXPECT_VISIT();
+	/* A tool that does not know of handlers writes back what it read. */
+	ASSERT_EQ(0, sud_get(self->pid, &got));
+	ASSERT_EQ(0, sud_set(self->pid, got));
+	EXPECT_VISIT();
+	ASSERT_EQ(0, sud_set_traced(self->pid, 0));
+	EXPECT_SIGSYS();
+	ASSERT_EQ(0, sud_set_traced(self->pid, handler));
+	ASSERT_EQ(0, sud_set(self->pid, sud_config_off()));
+	ASSERT_EQ(0, sud_set(self->pid, native));
+	EXPECT_SIGSYS();
+}
+
+static void arms_again(void)
+{
+	if (sud_arm_native(&sud_selector) || attach(count_up))
+		_exit(2);
+	raise(SIGSTOP);
+	if (sud_arm_native(&sud_selector))
+		_exit(3);
+	raise(SIGSTOP);
+}
+
+/* A tracer sees the handler that the tracee attached, until it arms itself. */
+TEST_F(direct, X8_X2_what_the_tracee_sets_itself)
+{
+	self->pid = sud_fork_tracee(arms_again, 0);
+	ASSERT_LT(0, self->pid);
+	ASSERT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, 0));
+	SUD_EXPECT_HANDLER(self->pid, (uintptr_t)count_up);
+	ASSERT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, 0));
+	SUD_EXPECT_HANDLER(self->pid, 0);
 }
 
 static int unmapped_handler(void *arg)
@@ -1083,5 +1099,273 @@ TEST(X4_32_bit_calls_are_signals)
 }
 
 #endif
+
+/*
+ * ---- A tracer's requests for the handler ----
+ *
+ * The tracer may be a 32-bit program. The data is 64 bits wide for it as well,
+ * and every address of a 64-bit kernel's user space is good.
+ */
+
+#define SET	PTRACE_SET_SYSCALL_USER_DISPATCH_HANDLER
+#define GET	PTRACE_GET_SYSCALL_USER_DISPATCH_HANDLER
+#define SIZE	sizeof(uint64_t)
+
+/* An address of user space whose 32-bit halves differ */
+#define HANDLER	0x123456789000ULL
+
+static void nothing(void)
+{
+	pause();
+}
+
+/* A stopped tracee, armed and with a handler */
+FIXTURE(tracee) {
+	pid_t pid;
+	struct ptrace_sud_config armed;
+};
+
+FIXTURE_SETUP(tracee)
+{
+	self->pid = sud_fork_tracee(nothing, 0);
+	ASSERT_LT(0, self->pid);
+	self->armed = sud_config_native(SUD_FOREIGN);
+	ASSERT_EQ(0, sud_set(self->pid, self->armed));
+	ASSERT_EQ(0, sud_set_traced(self->pid, HANDLER));
+}
+
+FIXTURE_TEARDOWN(tracee)
+{
+	sud_put_down(self->pid);
+}
+
+#define EXPECT_AS_IT_WAS() do {						\
+	SUD_EXPECT_CONFIG(self->pid, self->armed);			\
+	SUD_EXPECT_HANDLER(self->pid, HANDLER);				\
+} while (0)
+
+TEST(X8_numbers)
+{
+	EXPECT_EQ(0x53554453, SET);
+	EXPECT_EQ(0x53554447, GET);
+}
+
+TEST_F(tracee, X8_get_and_set)
+{
+	EXPECT_AS_IT_WAS();
+	EXPECT_EQ(0, sud_set_traced(self->pid, FIRST_BAD - 1));
+	SUD_EXPECT_HANDLER(self->pid, FIRST_BAD - 1);
+	EXPECT_EQ(0, sud_set_traced(self->pid, 1));
+	SUD_EXPECT_HANDLER(self->pid, 1);
+	EXPECT_EQ(0, sud_set_traced(self->pid, 0));
+	SUD_EXPECT_HANDLER(self->pid, 0);
+	EXPECT_EQ(0, sud_set_traced(self->pid, 0));
+	SUD_EXPECT_CONFIG(self->pid, self->armed);
+}
+
+TEST_F(tracee, X8_address)
+{
+	const uint64_t bad[] = {
+		FIRST_BAD, 0x800000000000, 0xffff800000000000,
+		0x8000000000000000, -1ULL,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(-EFAULT, sud_set_traced(self->pid, bad[i])) {
+			TH_LOG("handler %#llx", (unsigned long long)bad[i]);
+		}
+	}
+	EXPECT_AS_IT_WAS();
+}
+
+TEST_F(tracee, X8_not_armed)
+{
+	ASSERT_EQ(0, sud_set(self->pid, sud_config_off()));
+	SUD_EXPECT_HANDLER(self->pid, 0);
+	EXPECT_EQ(-EINVAL, sud_set_traced(self->pid, HANDLER));
+	/* Before the address is looked at. */
+	EXPECT_EQ(-EINVAL, sud_set_traced(self->pid, -1));
+	SUD_EXPECT_HANDLER(self->pid, 0);
+	EXPECT_EQ(0, sud_set_traced(self->pid, 0));
+	SUD_EXPECT_CONFIG(self->pid, sud_config_off());
+}
+
+/* The data would detach the handler if it were looked at. */
+TEST_F(tracee, X8_size_comes_first)
+{
+	const unsigned long sizes[] = {
+		0, 1, 4, 7, 9, 16, 32, 40, 4096, -1UL, -8UL, 0x80000008UL,
+#ifdef __LP64__
+		0x100000008UL, 0x8000000000000008UL,
+#endif
+	};
+	uint64_t zeros[8] = { }, data[8];
+	unsigned int i;
+
+	memset(data, 0xa5, sizeof(data));
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		EXPECT_EQ(-EINVAL, sud_ptrace(SET, self->pid, sizes[i],
+					      (unsigned long)zeros));
+		EXPECT_EQ(-EINVAL, sud_ptrace(GET, self->pid, sizes[i],
+					      (unsigned long)data));
+		EXPECT_EQ(-EINVAL, sud_ptrace(SET, self->pid, sizes[i], 0));
+		EXPECT_EQ(-EINVAL, sud_ptrace(GET, self->pid, sizes[i], 0));
+	}
+	for (i = 0; i < ARRAY_SIZE(data); i++)
+		EXPECT_EQ(0xa5a5a5a5a5a5a5a5, data[i]);
+	EXPECT_AS_IT_WAS();
+}
+
+TEST_F(tracee, X8_pointer)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	unsigned long edge, end;
+	uint64_t *last, before;
+	unsigned int i;
+	char *two;
+
+	two = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_TRUE(two != MAP_FAILED);
+	ASSERT_EQ(0, mprotect(two + page, page, PROT_NONE));
+	edge = (unsigned long)two + page;
+	for (i = 0; i < SIZE; i++) {
+		EXPECT_EQ(-EFAULT, sud_ptrace(SET, self->pid, SIZE, edge - i));
+		EXPECT_EQ(-EFAULT, sud_ptrace(GET, self->pid, SIZE, edge - i));
+	}
+	for (end = 0; end < 2 * SIZE; end++) {
+		EXPECT_EQ(-EFAULT, sud_ptrace(SET, self->pid, SIZE, -end));
+		EXPECT_EQ(-EFAULT, sud_ptrace(GET, self->pid, SIZE, -end));
+	}
+	EXPECT_AS_IT_WAS();
+
+	/* Any alignment will do, and no more than eight bytes are written. */
+	for (i = SIZE; i < 2 * SIZE; i++) {
+		memset(two, 0xa5, page);
+		EXPECT_EQ(0, sud_ptrace(GET, self->pid, SIZE, edge - i));
+		memcpy(&before, (void *)(edge - i), SIZE);
+		EXPECT_EQ(HANDLER, before);
+		EXPECT_EQ((char)0xa5, two[page - i - 1]);
+		EXPECT_TRUE(i == SIZE || two[page - i + SIZE] == (char)0xa5);
+		before = HANDLER + i;
+		memcpy((void *)(edge - i), &before, SIZE);
+		EXPECT_EQ(0, sud_ptrace(SET, self->pid, SIZE, edge - i));
+		SUD_EXPECT_HANDLER(self->pid, HANDLER + i);
+		EXPECT_EQ(0, sud_set_traced(self->pid, HANDLER));
+	}
+
+	/* To set does not need the right to write. */
+	last = (uint64_t *)edge - 1;
+	*last = 4096;
+	ASSERT_EQ(0, mprotect(two, page, PROT_READ));
+	EXPECT_EQ(-EFAULT, sud_ptrace(GET, self->pid, SIZE, edge - SIZE));
+	EXPECT_EQ(4096, *last);
+	EXPECT_EQ(0, sud_ptrace(SET, self->pid, SIZE, edge - SIZE));
+	SUD_EXPECT_HANDLER(self->pid, 4096);
+}
+
+TEST_F(tracee, X8_no_tracee)
+{
+	uint64_t handler = 0;
+
+	EXPECT_EQ(-ESRCH, sud_set_traced(getpid(), 0));
+	EXPECT_EQ(-ESRCH, sud_get_traced(getpid(), &handler));
+	/* A tracee that runs fails as well. */
+	ASSERT_EQ(0, sud_ptrace(PTRACE_CONT, self->pid, 0, 0));
+	EXPECT_EQ(-ESRCH, sud_set_traced(self->pid, 0));
+	EXPECT_EQ(-ESRCH, sud_get_traced(self->pid, &handler));
+	EXPECT_EQ(-ESRCH, sud_ptrace(SET, self->pid, 0, 0));
+	ASSERT_EQ(0, kill(self->pid, SIGSTOP));
+	ASSERT_EQ(SIGSTOP, sud_wait_stop(self->pid));
+	EXPECT_AS_IT_WAS();
+}
+
+/* At 0 no handler is attached and nothing is armed; all else works. */
+TEST_F(tracee, X8_sysctl)
+{
+	struct ptrace_sud_config config = { };
+	uint64_t kept = 0, detached = -1;
+	int found = sud_knob_read();
+	long ret[8];
+
+	if (geteuid() || found < 0)
+		SKIP(return, "no sysctl, or no right to write to it");
+	ASSERT_EQ(1, sud_knob_write("0"));
+	ret[0] = sud_set_traced(self->pid, 4096);
+	/* Before the address is looked at, and after the size and the data. */
+	ret[1] = sud_set_traced(self->pid, -1);
+	ret[2] = sud_ptrace(SET, self->pid, SIZE - 1, 0);
+	ret[3] = sud_ptrace(SET, self->pid, SIZE, 0);
+	ret[4] = sud_set(self->pid, sud_config_foreign(0));
+	sud_get_traced(self->pid, &kept);
+	sud_get(self->pid, &config);
+	ret[5] = sud_set_traced(self->pid, 0);
+	sud_get_traced(self->pid, &detached);
+	/* That it is not armed counts first. */
+	ret[6] = sud_set(self->pid, sud_config_off());
+	ret[7] = sud_set_traced(self->pid, 4096);
+	ASSERT_EQ(1, sud_knob_write(found ? "1" : "0"));
+	EXPECT_EQ(-EPERM, ret[0]);
+	EXPECT_EQ(-EPERM, ret[1]);
+	EXPECT_EQ(-EINVAL, ret[2]);
+	EXPECT_EQ(-EFAULT, ret[3]);
+	EXPECT_EQ(-EPERM, ret[4]);
+	EXPECT_EQ(HANDLER, kept);
+	EXPECT_EQ(0, memcmp(&self->armed, &config, sizeof(config)));
+	EXPECT_EQ(0, ret[5]);
+	EXPECT_EQ(0, detached);
+	EXPECT_EQ(0, ret[6]);
+	EXPECT_EQ(-EINVAL, ret[7]);
+}
+
+/* ---- What the requests for the configuration do to the handler ---- */
+
+TEST_F(tracee, X8_P4_round_trip_keeps_the_handler)
+{
+	struct ptrace_sud_config got;
+
+	ASSERT_EQ(0, sud_get(self->pid, &got));
+	ASSERT_EQ(0, sud_set(self->pid, got));
+	EXPECT_AS_IT_WAS();
+
+	self->armed = sud_config_foreign(SUD_FOREIGN);
+	ASSERT_EQ(0, sud_set(self->pid, self->armed));
+	EXPECT_AS_IT_WAS();
+	ASSERT_EQ(0, sud_get(self->pid, &got));
+	ASSERT_EQ(0, sud_set(self->pid, got));
+	EXPECT_AS_IT_WAS();
+}
+
+TEST_F(tracee, X8_P4_refused_configuration_changes_nothing)
+{
+	EXPECT_EQ(-EINVAL, sud_set(self->pid, sud_config(7, 0, 0, 0)));
+	EXPECT_EQ(-EINVAL, sud_set(self->pid, sud_config(SUD_OFF, 1, 0, 0)));
+	EXPECT_EQ(-EINVAL, sud_set(self->pid, sud_config(SUD_EXCL, 1, 0, 0)));
+	EXPECT_EQ(-EFAULT, sud_set(self->pid, sud_config_native(-1ULL)));
+	EXPECT_AS_IT_WAS();
+}
+
+TEST_F(tracee, X8_off_detaches)
+{
+	ASSERT_EQ(0, sud_set(self->pid, sud_config_off()));
+	SUD_EXPECT_HANDLER(self->pid, 0);
+	ASSERT_EQ(0, sud_set(self->pid, self->armed));
+	SUD_EXPECT_HANDLER(self->pid, 0);
+}
+
+/* A fifth field is not ours: newer kernels may extend the structure. */
+TEST_F(tracee, X8_configuration_has_one_size)
+{
+	uint64_t fields[5] = { SUD_EXCL, 0, 0, 0, 4096 };
+
+	EXPECT_EQ(-EINVAL, sud_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG,
+				      self->pid, sizeof(fields),
+				      (unsigned long)fields));
+	EXPECT_EQ(-EINVAL, sud_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG,
+				      self->pid, sizeof(fields),
+				      (unsigned long)fields));
+	EXPECT_AS_IT_WAS();
+}
 
 TEST_HARNESS_MAIN

@@ -10,10 +10,10 @@
 /* Headers without it: the tests compile, and skip at run time. */
 #ifndef PR_SET_SYSCALL_USER_DISPATCH_HANDLER
 #define PR_SET_SYSCALL_USER_DISPATCH_HANDLER	0x53554448
-struct ptrace_sud_config_direct {
-	struct ptrace_sud_config config;
-	__u64 handler;
-};
+#endif
+#ifndef PTRACE_SET_SYSCALL_USER_DISPATCH_HANDLER
+#define PTRACE_GET_SYSCALL_USER_DISPATCH_HANDLER	0x53554447
+#define PTRACE_SET_SYSCALL_USER_DISPATCH_HANDLER	0x53554453
 #endif
 
 /*
@@ -35,29 +35,34 @@ static inline long sud_set_handler(sud_uword handler, sud_uword flags,
 }
 
 /*
- * sud_get_direct - get the configuration of a tracee, with the handler
+ * sud_get_traced - get the handler of a tracee
  *
- * Return: 0, or the negative error number.
+ * Return: 0, or the negative error number. Without the request: -EIO.
  */
-static inline long sud_get_direct(pid_t pid, struct ptrace_sud_config_direct *c)
+static inline long sud_get_traced(pid_t pid, uint64_t *handler)
 {
-	memset(c, 0xff, sizeof(*c));
-	return sud_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, pid,
-			  sizeof(*c), (unsigned long)c);
+	memset(handler, 0xff, sizeof(*handler));
+	return sud_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_HANDLER, pid,
+			  sizeof(*handler), (unsigned long)handler);
 }
 
 /*
- * sud_set_direct - set the configuration of a tracee, with the handler
+ * sud_set_traced - set the handler of a tracee
  *
- * Return: 0, or the negative error number.
+ * Return: 0, or the negative error number. Without the request: -EIO.
  */
-static inline long sud_set_direct(pid_t pid, struct ptrace_sud_config config,
-				  uint64_t handler)
+static inline long sud_set_traced(pid_t pid, uint64_t handler)
 {
-	struct ptrace_sud_config_direct c = { config, handler };
-
-	return sud_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, pid,
-			  sizeof(c), (unsigned long)&c);
+	return sud_ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_HANDLER, pid,
+			  sizeof(handler), (unsigned long)&handler);
 }
+
+/* A tracee's handler is at this address. */
+#define SUD_EXPECT_HANDLER(pid_, ...) do {				\
+	uint64_t handler__;						\
+									\
+	EXPECT_EQ(0, sud_get_traced(pid_, &handler__));			\
+	EXPECT_EQ(__VA_ARGS__, handler__);				\
+} while (0)
 
 #endif /* SUD_DIRECT_H */

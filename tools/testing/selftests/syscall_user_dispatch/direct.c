@@ -63,8 +63,8 @@ static void __attribute__((constructor)) skip_all(void)
 
 #if SUD_WORD_BITS == 64
 
-extern const char look[], look_end[], count_up[], own_call[], leave[],
-	nest[], nest_end[] __attribute__((visibility("hidden")));
+extern const char look[], look_end[], look_vectors[], count_up[], own_call[],
+	leave[], nest[], nest_end[] __attribute__((visibility("hidden")));
 
 __asm__(".pushsection .text\n"
 	/* Note what there is, and change nothing. */
@@ -76,6 +76,17 @@ __asm__(".pushsection .text\n"
 	"	mov	%rsp, " DATA(0x20) "\n"
 	"	jmp	*%rcx\n"
 	"look_end:\n"
+	/* Note the vector registers, where other tests have those of a frame. */
+	"look_vectors:\n"
+	"	movq	$1, " DATA(0x00) "\n"
+	"	mov	%rax, " DATA(0x08) "\n"
+	"	mov	%rdx, " DATA(0x10) "\n"
+	"	mov	" SUD_REGS_AT(0x118) ", %eax\n"
+	"	mov	$0, %edx\n"
+	"	xsave64	" SUD_REGS_AT(0x3000) "\n"
+	"	mov	" DATA(0x08) ", %rax\n"
+	"	mov	" DATA(0x10) ", %rdx\n"
+	"	jmp	*%rcx\n"
 	/* Whichever threads come. */
 	"count_up:\n"
 	"	lock incq " DATA(0x00) "\n"
@@ -360,21 +371,31 @@ TEST_F(direct, X3_flags)
 	EXPECT_EQ(0, sud_count);
 }
 
+/* x87, xmm, and the upper halves of ymm and zmm, as far as there are any. */
 TEST_F(direct, X3_vector_registers)
 {
-	const char *differs;
+	const char *at_handler, *after;
+	unsigned int a, b, c, d;
 
 	if (!sud_regs_map())
 		SKIP(return, "no xsave");
-	ASSERT_EQ(0, attach(look));
+	ASSERT_EQ(0, attach(look_vectors));
 	sud_selector = SUD_BLOCK;
 	sud_regs_call();
 	sud_selector = SUD_ALLOW;
-	differs = sud_regs_differ(sud_regs->xout);
-	EXPECT_EQ(NULL, differs) {
-		TH_LOG("%s", differs);
+	at_handler = sud_regs_differ(sud_regs->xframe);
+	EXPECT_EQ(NULL, at_handler) {
+		TH_LOG("at the handler: %s", at_handler);
+	}
+	after = sud_regs_differ(sud_regs->xout);
+	EXPECT_EQ(NULL, after) {
+		TH_LOG("after the call: %s", after);
 	}
 	EXPECT_EQ(1, seen->visits);
+	EXPECT_EQ(0, sud_count);
+	/* If the processor has ymm registers, they were among them. */
+	ASSERT_EQ(1, __get_cpuid(1, &a, &b, &c, &d));
+	EXPECT_EQ(c & bit_AVX ? SUD_AVX : 0, sud_regs->xmask & SUD_AVX);
 }
 
 TEST_F(direct, X3_red_zone)

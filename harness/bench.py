@@ -39,7 +39,7 @@ BARS = (
     ("a call that is run", "allow", PATCHED, "armed, selector ALLOW"),
     ("a call that is run", "seccomp-allow", PATCHED, "seccomp filter that allows"),
     ("a call that is intercepted", "direct", PATCHED, "direct dispatch, empty handler"),
-    ("a call that is intercepted", "direct-save", PATCHED, "direct dispatch, all saved"),
+    ("a call that is intercepted", "direct-save", PATCHED, "direct dispatch, saving by XSAVE"),
     ("a call that is intercepted", "sigsys", PATCHED, "SIGSYS by dispatch"),
     ("a call that is intercepted", "seccomp-trap", PATCHED, "SIGSYS by seccomp"),
     ("a call that is intercepted", "seccomp-notify", PATCHED, "seccomp notification, a thread"),

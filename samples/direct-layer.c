@@ -8,6 +8,7 @@
  * kernel lacks the feature.
  */
 #define _GNU_SOURCE
+#include <cpuid.h>
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -38,10 +39,19 @@
 volatile unsigned char direct_selector = ALLOW;
 void *direct_stack;
 
+/* The size of the area that vector registers are saved in. */
+unsigned long direct_area = DIRECT_AREA_FXSAVE;
+
 static unsigned long image;
 static sigjmp_buf leave;
 static long served, status;
 static unsigned int signals;
+
+/* The registers that the foreign program checks: all 16, of so many bytes. */
+static const struct vectors {
+	size_t size;
+	const char *name, *program;
+} ymm = { 32, "ymm", foreign_ymm }, zmm = { 64, "zmm", foreign_zmm }, *vectors;
 
 static void die(const char *what)
 {
@@ -58,6 +68,9 @@ long direct_serve(long number, const struct direct_registers *regs)
 	served++;
 	switch (number) {
 	case FOREIGN_NULL:
+		/* Any function may do this, and the C library's string functions do. */
+		if (vectors)
+			asm volatile("vzeroall");
 		return 0;
 	case FOREIGN_WRITE:
 		return write((int)regs->rdi, (const void *)regs->rsi, (size_t)regs->rdx);
@@ -100,6 +113,38 @@ static void map_foreign_image(void)
 	image = (unsigned long)copy;
 }
 
+static void find_vectors(void)
+{
+	unsigned int eax, ebx, ecx, edx;
+
+	/* Is there XSAVE, does Linux use it, and how large is all that it saves? */
+	if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_OSXSAVE) &&
+	    __get_cpuid_count(13, 0, &eax, &ebx, &ecx, &edx))
+		direct_area = ebx;
+	if (__builtin_cpu_supports("avx512f"))
+		vectors = &zmm;
+	else if (__builtin_cpu_supports("avx"))
+		vectors = &ymm;
+}
+
+/* The foreign program loads its vector registers, makes a call, and stores them. */
+static bool keeps_vectors(void)
+{
+	unsigned char in[16 * 64], out[sizeof(in)] = { 0 };
+	void (*program)(const void *, void *);
+	size_t i;
+
+	if (!vectors)
+		return true;
+	for (i = 0; i < sizeof(in); i++)
+		in[i] = (unsigned char)(i * 7 + 1);
+	program = mapped(vectors->program);
+	direct_selector = BLOCK;
+	program(in, out);
+	direct_selector = ALLOW;
+	return memcmp(in, out, 16 * vectors->size) == 0;
+}
+
 static void attach(void)
 {
 	struct utsname uts;
@@ -132,13 +177,14 @@ int main(void)
 	void (*program)(struct foreign_block *);
 	char *stack = aligned_alloc(16, DIRECT_STACK_SIZE);
 	long pid = getpid(), now, last;
-	bool right;
+	bool right, kept;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!stack || signal(SIGSYS, on_sigsys) == SIG_ERR)
 		die("a stack and a signal handler");
 	direct_stack = stack + DIRECT_STACK_SIZE;
 	map_foreign_image();
+	find_vectors();
 	program = mapped(foreign_main);
 	attach();
 
@@ -161,9 +207,14 @@ int main(void)
 	figure("dispatched (null: the layer's handler, no signal)", repeat_foreign, FOREIGN_NULL, BLOCK);
 	right &= last == pid && served == 6 + 1 + FIGURE_CALLS && !signals;
 
+	kept = keeps_vectors();
+	right &= kept && served == 6 + 1 + FIGURE_CALLS + (vectors ? 1 : 0);
+
 	set_dispatch(PR_SYS_DISPATCH_OFF, 0, 0, NULL);
 	figures_end();
-	printf("\n%ld calls were served, %u signals came.\n%s\n", served, signals,
-	       right ? "Every call went where it should." : "WRONG: a call did not go where it should.");
+	printf("\n%ld calls were served, %u signals came.\n", served, signals);
+	printf("%s%s\n", vectors ? vectors->name : "No ymm",
+	       vectors ? kept ? " registers were kept." : " registers were LOST." : " registers here.");
+	puts(right ? "Every call went where it should." : "WRONG: a call did not go where it should.");
 	return right ? 0 : 1;
 }

@@ -5,6 +5,9 @@
 
 #define DIRECT_STACK_SIZE	65536
 
+/* The size of what FXSAVE saves. XSAVE needs more. */
+#define DIRECT_AREA_FXSAVE	512
+
 #ifndef __ASSEMBLER__
 /* The foreign program's, as direct_handler leaves them on its stack. */
 struct direct_registers {

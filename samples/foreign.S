@@ -18,6 +18,7 @@
 	.section .rodata
 	.balign	16
 	.globl	foreign_image, foreign_main, foreign_repeat, foreign_repeat_ip, foreign_image_end
+	.globl	foreign_ymm, foreign_zmm
 foreign_image:
 
 /* foreign_main(struct foreign_block *block): leaves by the exit call only. */
@@ -54,6 +55,23 @@ foreign_repeat_ip:
 	dec	%rsi
 	jnz	foreign_repeat
 	ret
+
+/* foreign_ymm(in, out), foreign_zmm(in, out): load 16 registers, make a call, store them. */
+	.macro vectors name, register, size
+\name:
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	vmovups	\size * \n(%rdi), %\register\n
+	.endr
+	foreign_call FOREIGN_NULL
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	vmovups	%\register\n, \size * \n(%rsi)
+	.endr
+	vzeroupper
+	ret
+	.endm
+
+	vectors	foreign_ymm, ymm, 32
+	vectors	foreign_zmm, zmm, 64
 
 foreign_image_end:
 

@@ -38,7 +38,8 @@ _Static_assert(offsetof(struct foreign_block, length) == FOREIGN_LENGTH, "foreig
 _Static_assert(offsetof(struct foreign_block, status) == FOREIGN_STATUS, "foreign.S relies on it");
 
 /* The image as it lies in this program's data, and places in it. */
-extern const char foreign_image[], foreign_main[], foreign_repeat[], foreign_repeat_ip[], foreign_image_end[];
+extern const char foreign_image[], foreign_main[], foreign_repeat[], foreign_repeat_ip[], foreign_image_end[],
+	foreign_ymm[], foreign_zmm[];
 #endif
 
 #endif

@@ -14,7 +14,7 @@
 #include "sud_regs.h"
 #include "sud_uffd.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 #define BIT_30 0x40000000
 

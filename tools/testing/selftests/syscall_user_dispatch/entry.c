@@ -17,7 +17,7 @@
 #include "sud_regs.h"
 #include "sud_vdso.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /* The 32-bit ABI's numbers. */
 #define IA32_RESTART_SYSCALL	0

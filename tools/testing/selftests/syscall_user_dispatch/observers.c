@@ -15,7 +15,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /*
  * Numbers that nobody implements. Audit rules know no higher ones than 2047,
@@ -158,7 +158,7 @@ static bool wait_ready(pid_t pid)
 static void begin_child(void)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	alarm(20);
+	alarm(20 * sud_slow());
 	shared->tid = getpid();
 }
 

@@ -21,7 +21,7 @@
 #include "sud_seccomp.h"
 #include "sud_uffd.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 #ifndef SI_SIGIO
 #define SI_SIGIO	-5
@@ -38,12 +38,15 @@
 
 #define VALUE		0x5d5d
 
+/* Of the filter, for its SIGSYS. */
+#define FILTER_DATA	1234
+
 #define NSEC_PER_SEC	1000000000LL
 #define MSEC		1000000LL
 #define USEC		1000LL
 
 /* Nothing here takes as long, unless something hangs. */
-#define PATIENCE	(10 * NSEC_PER_SEC)
+#define PATIENCE	(10 * NSEC_PER_SEC * sud_slow())
 
 static pid_t pid;
 static pid_t tid;
@@ -408,7 +411,7 @@ static const char *call(struct sud_uffd *u, struct meanwhile *m, sud_word *ret)
 /* The handler serves the call, and leaves other signals alone. */
 static void hook_serve(siginfo_t *info, ucontext_t *uc)
 {
-	if (info->si_code == SYS_USER_DISPATCH)
+	if (info->si_code == SYS_USER_DISPATCH || info->si_code == SYS_SECCOMP)
 		SUD_REG_RET(uc) = RESULT;
 }
 
@@ -492,11 +495,8 @@ TEST_F(pending, D9_both_arrive_dispatch_first)
 	}
 }
 
-/*
- * To go ahead is for dispatches: one that is pending for the thread swallows
- * the SIGSYS of a filter, as it always has.
- */
-TEST_F(pending, D9_O3_filter_does_not_go_ahead)
+/* The SIGSYS of a filter goes ahead, too: the kernel forces it as well. */
+TEST_F(pending, D9_O3_filter_goes_ahead)
 {
 	struct meanwhile m = {
 		.send = variant->send,
@@ -507,15 +507,20 @@ TEST_F(pending, D9_O3_filter_does_not_go_ahead)
 	sud_word ret;
 
 	SUD_REQUIRE_FILTERS();
-	ASSERT_EQ(0, sud_seccomp_nr(NR, SECCOMP_RET_TRAP, 0));
+	ASSERT_EQ(0, sud_seccomp_nr(NR, SECCOMP_RET_TRAP | FILTER_DATA, 0));
+	sud_hook = hook_serve;
 	trouble = call(&self->u, &m, &ret);
 	ASSERT_TRUE(!trouble) {
 		TH_LOG("%s", trouble);
 	}
-	ASSERT_EQ(variant->process ? 2 : 1, sud_count);
-	EXPECT_OTHER(&sud_log[sud_count - 1].info, &self->alone);
-	if (variant->process)
-		EXPECT_EQ(SYS_SECCOMP, sud_log[0].info.si_code);
+	ASSERT_EQ(2, sud_count);
+	EXPECT_EQ(SYS_SECCOMP, sud_log[0].info.si_code);
+	EXPECT_EQ(FILTER_DATA, sud_log[0].info.si_errno);
+	EXPECT_EQ(NR, sud_log[0].info.si_syscall);
+	EXPECT_EQ((void *)sud_foreign_ip(), sud_log[0].info.si_call_addr);
+	EXPECT_EQ(SUD_AUDIT_ARCH, sud_log[0].info.si_arch);
+	EXPECT_OTHER(&sud_log[1].info, &self->alone);
+	EXPECT_EQ(RESULT, ret);
 }
 
 /*
@@ -971,18 +976,6 @@ TEST_F(several, D9_fast_timer_goes_on)
  */
 #define FLOOD_BACKLOG	8
 
-/*
- * A kernel that checks itself needs several times as long for a call:
- * SUD_SLOW, which the environment may set, says how many.
- */
-static unsigned int slowed(unsigned int number)
-{
-	const char *slow = getenv("SUD_SLOW");
-	int times = slow ? atoi(slow) : 1;
-
-	return number / (times > 1 ? times : 1);
-}
-
 /* Seconds after which the flood ebbs, and for the harness to say so. */
 #define FLOOD_TIME	200
 #define FLOOD_TIMEOUT	240
@@ -1161,7 +1154,7 @@ static void flood_with(struct __test_metadata *_metadata, const char *of,
 	sigset_t all, old;
 	int i;
 
-	number = slowed(number);
+	number /= sud_slow();
 	flood_begin(_metadata);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -1228,7 +1221,7 @@ TEST_F_TIMEOUT(flood, D9_of_a_timer, FLOOD_TIMEOUT)
 	flood_begin(_metadata);
 	flood.interval = 100 * USEC;
 	ASSERT_TRUE(set_timer(thread_timer, flood.interval));
-	flood_calls(slowed(TIMER_CALLS));
+	flood_calls(TIMER_CALLS / sud_slow());
 
 	/* It is still going. */
 	before = flood.others;
@@ -1238,7 +1231,7 @@ TEST_F_TIMEOUT(flood, D9_of_a_timer, FLOOD_TIMEOUT)
 		sched_yield();
 	EXPECT_LE(before + 10, flood.others);
 	ASSERT_TRUE(set_timer(thread_timer, 0));
-	flood_end(_metadata, "a timer", slowed(TIMER_CALLS));
+	flood_end(_metadata, "a timer", TIMER_CALLS / sud_slow());
 }
 
 TEST_HARNESS_MAIN

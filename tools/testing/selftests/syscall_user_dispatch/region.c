@@ -14,7 +14,7 @@
 
 #include "sud_regs.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /* A second and a third place for foreign code; the second starts unmapped. */
 #define ELSEWHERE	0x40000UL

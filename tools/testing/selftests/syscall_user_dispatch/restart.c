@@ -15,7 +15,7 @@
 #include "sud_asleep.h"
 #include "sud_uffd.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /* ---- D7: numbers that look like restart codes ---- */
 
@@ -432,7 +432,7 @@ static long make_call(enum call call)
 		nr = SYS_poll;
 		a = SUD_PTR(&stopped->pollfd);
 		b = 1;
-		c = 2000;
+		c = 2000 * sud_slow();
 		break;
 	}
 	return sud_foreign_call(nr, a, b, c, d, 0, 0);
@@ -500,7 +500,8 @@ FIXTURE_SETUP(stopped)
 	stopped = sud_share(sizeof(*stopped));
 	ASSERT_NE(NULL, stopped);
 	ASSERT_EQ(0, pipe(stopped->pipe));
-	stopped->request.tv_sec = 2;
+	/* Long enough for the test to find it asleep. */
+	stopped->request.tv_sec = 2 * sud_slow();
 	stopped->pollfd.fd = stopped->pipe[0];
 	stopped->pollfd.events = POLLIN;
 }

@@ -411,6 +411,20 @@ static inline int sud_probe(void)
 }
 
 /**
+ * sud_slow - how many times longer than usual things may take
+ *
+ * The environment says so for a kernel that checks itself: SUD_SLOW. Every limit
+ * on time is multiplied by it.
+ */
+static inline unsigned int sud_slow(void)
+{
+	const char *slow = getenv("SUD_SLOW");
+	int times = slow ? atoi(slow) : 1;
+
+	return times > 1 ? times : 1;
+}
+
+/**
  * sud_share - memory that is shared with the children that are forked later
  * @size:	in bytes
  *

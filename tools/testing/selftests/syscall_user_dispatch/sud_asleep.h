@@ -13,15 +13,16 @@
  * @tid:	the thread
  * @nr:		the call's number, as the thread gave it
  *
- * Return: false if it does not within some seconds.
+ * Return: false if it does not within some seconds, times sud_slow().
  */
 static inline bool sud_wait_asleep(pid_t tid, long nr)
 {
 	char path[64], line[256];
-	int i, fd;
+	unsigned int i;
+	int fd;
 	ssize_t n;
 
-	for (i = 0; i < 5000; i++) {
+	for (i = 0; i < 5000 * sud_slow(); i++) {
 		snprintf(path, sizeof(path), "/proc/%d/stat", tid);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)

@@ -50,7 +50,9 @@ struct sud_audit_message {
 
 static inline int sud_audit_socket(void)
 {
-	struct timeval timeout = { .tv_sec = SUD_AUDIT_TIMEOUT };
+	struct timeval timeout = {
+		.tv_sec = SUD_AUDIT_TIMEOUT * sud_slow(),
+	};
 	int size = SUD_AUDIT_BUFFER;
 	int fd;
 

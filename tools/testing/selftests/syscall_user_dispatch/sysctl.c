@@ -18,7 +18,7 @@
 
 #include "sud_knob.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 #define NOBODY	65534
 

@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /* Numbers that nobody implements: they are the test's own, and recognised. */
 #define NR_DISPATCHED	SUD_NR(20001)

@@ -26,7 +26,7 @@
 
 #include "sud_seccomp.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /* Addresses that no user mapping can have. */
 #define KERNEL_HALF	((sud_uword)1 << (SUD_WORD_BITS - 1))
@@ -769,35 +769,11 @@ TEST_F(args, A10_nobody_no_new_privs)
 	check_A10(_metadata);
 }
 
-/* Refuse this prctl, and only this, with EPERM. */
-static int seccomp_veto(void)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, args[0])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-			 PR_SET_SYSCALL_USER_DISPATCH, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog prog = {
-		.len = ARRAY_SIZE(filter),
-		.filter = filter,
-	};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -1;
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0);
-}
-
 TEST_F(args, A10_seccomp_veto)
 {
 	SUD_REQUIRE();
 	SUD_REQUIRE_FILTERS();
-	ASSERT_EQ(0, seccomp_veto());
+	ASSERT_EQ(0, sud_seccomp_veto(SECCOMP_RET_ERRNO | EPERM));
 	EXPECT_EQ(-EPERM, sud_arm_native(&sud_selector));
 	EXPECT_EQ(0, probe_blocked(&sud_selector));
 	EXPECT_EQ(-EPERM, sud_arm(SUD_INCL, SUD_FOREIGN, 4096, &sud_selector));
@@ -812,7 +788,7 @@ TEST_F(args, A10_seccomp_veto_keeps_armed)
 	SUD_REQUIRE();
 	SUD_REQUIRE_FILTERS();
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
-	ASSERT_EQ(0, seccomp_veto());
+	ASSERT_EQ(0, sud_seccomp_veto(SECCOMP_RET_ERRNO | EPERM));
 	EXPECT_EQ(-EPERM, sud_off());
 	EXPECT_EQ(-EPERM, sud_arm_native(&other_selector));
 	EXPECT_EQ(1, probe_blocked(&sud_selector));

@@ -15,7 +15,7 @@
 #include <setjmp.h>
 #include <sys/ioctl.h>
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /* The call that filters act on: one that is implemented and harmless. */
 #define NR_FILTERED	SYS_getppid
@@ -466,7 +466,7 @@ static void *supervise(void *arg)
 	while (listener.n < 2 * ROUNDS) {
 		memset(&notif, 0, sizeof(notif));
 		memset(&resp, 0, sizeof(resp));
-		if (poll(&pollfd, 1, 10000) != 1)
+		if (poll(&pollfd, 1, 10000 * sud_slow()) != 1)
 			listener.trouble = "no call came";
 		else if (ioctl(listener.fd, SECCOMP_IOCTL_NOTIF_RECV, &notif))
 			listener.trouble = "a call could not be received";
@@ -761,23 +761,9 @@ TEST_F(filters, O3_filter_that_kills_the_architecture)
 
 /* ---- A10: a filter's veto ---- */
 
-static int veto_prctl(void)
-{
-	struct sock_filter code[] = {
-		SUD_BPF_LOAD(nr),
-		SUD_BPF_UNLESS(SYS_prctl, 3),
-		SUD_BPF_LOAD(args[0]),
-		SUD_BPF_UNLESS(PR_SET_SYSCALL_USER_DISPATCH, 1),
-		SUD_BPF_RETURN(SECCOMP_RET_ERRNO | FILTER_ERRNO),
-		SUD_BPF_RETURN(SECCOMP_RET_ALLOW),
-	};
-
-	return sud_seccomp(code, ARRAY_SIZE(code), 0);
-}
-
 TEST_F(filters, A10_filter_may_veto_arming)
 {
-	ASSERT_EQ(0, veto_prctl());
+	ASSERT_EQ(0, sud_seccomp_veto(SECCOMP_RET_ERRNO | FILTER_ERRNO));
 	EXPECT_EQ(-FILTER_ERRNO, sud_arm_native(&shared->selector));
 	EXPECT_EQ(-FILTER_ERRNO, sud_off());
 	shared->selector = SUD_BLOCK;
@@ -787,7 +773,7 @@ TEST_F(filters, A10_filter_may_veto_arming)
 TEST_F(filters, A8_A10_filter_may_veto_what_comes_after_arming)
 {
 	ASSERT_EQ(0, sud_arm_native(&shared->selector));
-	ASSERT_EQ(0, veto_prctl());
+	ASSERT_EQ(0, sud_seccomp_veto(SECCOMP_RET_ERRNO | FILTER_ERRNO));
 	EXPECT_EQ(-FILTER_ERRNO, sud_off());
 	EXPECT_EQ(-FILTER_ERRNO, sud_arm(SUD_EXCL, 0, 0, NULL));
 	EXPECT_EQ(0, sud_probe());

@@ -5,17 +5,16 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 
 #include "sud_ptrace.h"
+#include "sud_seccomp.h"
 #include "sud_trace.h"
 #include "sud_uffd.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /* Numbers that nobody implements: they are the test's own, and recognised. */
 #define NR_DISPATCHED	SUD_NR(20001)
@@ -352,29 +351,10 @@ TEST_F(order, O2_tracer_attached_in_handler_sees_both_stops)
 
 /* ---- seccomp ---- */
 
-static long install_filter(long nr, uint32_t action, unsigned int flags)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, action),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog prog = {
-		.len = ARRAY_SIZE(code),
-		.filter = code,
-	};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -1;
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
-}
-
 static int child_seccomp(void *arg)
 {
 	if (sud_arm_native(&shared->selector) ||
-	    install_filter(NR_DISPATCHED, SECCOMP_RET_KILL_PROCESS, 0))
+	    sud_seccomp_nr(NR_DISPATCHED, SECCOMP_RET_KILL_PROCESS, 0))
 		return 2;
 	sud_hook = hook_shared_count;
 	if (blocked_call(NR_DISPATCHED) != NR_DISPATCHED)
@@ -411,7 +391,7 @@ TEST_F(order, O1_seccomp_acts_when_allowed)
 static int child_ptrace_seccomp(void *arg)
 {
 	if (sud_arm_native(&shared->selector) ||
-	    install_filter(NR_ALLOWED, SECCOMP_RET_ERRNO | FILTER_ERRNO, 0))
+	    sud_seccomp_nr(NR_ALLOWED, SECCOMP_RET_ERRNO | FILTER_ERRNO, 0))
 		return 2;
 	/* It is armed indeed. */
 	if (blocked_call(NR_ALLOWED) != NR_ALLOWED || sud_count != 1)
@@ -499,7 +479,7 @@ static long installed = -2;
 
 static void meanwhile_filter(void *arg)
 {
-	installed = install_filter(SYS_getppid,
+	installed = sud_seccomp_nr(SYS_getppid,
 				   SECCOMP_RET_ERRNO | FILTER_ERRNO,
 				   SECCOMP_FILTER_FLAG_TSYNC);
 }

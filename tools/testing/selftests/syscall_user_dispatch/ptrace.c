@@ -15,7 +15,7 @@
 #include "sud_seccomp.h"
 #include "sud_tracee.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 #define GET	PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG
 #define SET	PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG
@@ -912,22 +912,7 @@ TEST_F(untraced, P3_group_stop)
 
 static long do_trace_filter(void)
 {
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SUD_NR_CLOSE, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog prog = {
-		.len = ARRAY_SIZE(code),
-		.filter = code,
-	};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0))
-		return -errno;
-	return 0;
+	return sud_seccomp_nr(SUD_NR_CLOSE, SECCOMP_RET_TRACE, 0);
 }
 
 TEST_F(own, P3_seccomp_stop)

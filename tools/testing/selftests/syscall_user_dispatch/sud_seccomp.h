@@ -69,4 +69,23 @@ static inline int sud_seccomp_nr(long nr, uint32_t action, unsigned int flags)
 	return sud_seccomp(code, sizeof(code) / sizeof(code[0]), flags);
 }
 
+/*
+ * sud_seccomp_veto - install a filter that takes an action on this prctl
+ *
+ * Return: as sud_seccomp().
+ */
+static inline int sud_seccomp_veto(uint32_t action)
+{
+	struct sock_filter code[] = {
+		SUD_BPF_LOAD(nr),
+		SUD_BPF_UNLESS(SYS_prctl, 3),
+		SUD_BPF_LOAD(args[0]),
+		SUD_BPF_UNLESS(PR_SET_SYSCALL_USER_DISPATCH, 1),
+		SUD_BPF_RETURN(action),
+		SUD_BPF_RETURN(SECCOMP_RET_ALLOW),
+	};
+
+	return sud_seccomp(code, sizeof(code) / sizeof(code[0]), 0);
+}
+
 #endif /* SUD_SECCOMP_H */

@@ -2,18 +2,20 @@
 /*
  * Syscall User Dispatch: the selector (rules S1 to S4).
  */
+#define _GNU_SOURCE
+#include "sud_asleep.h"
 #include "sud_disk.h"
+#include "sud_uffd.h"
 
 #include <linux/fs.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
-#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <time.h>
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /* What surrounds a selector: neither ALLOW nor BLOCK, so fatal if read. */
 #define GARBAGE 0xa5
@@ -379,98 +381,61 @@ static bool is_present(const volatile void *addr)
 	return sud_page_entry(addr) & SUD_PAGE_PRESENT;
 }
 
-/* userfaultfd: a thread answers each fault with a page of its making. */
-struct uffd {
-	int fd;
-	uint8_t *page;
-	/* What to answer, where in the page. */
-	volatile uint8_t *selector;
-	volatile uint8_t answer;
-	volatile bool zeropage;
-	/* Sends a signal to the one who waits, once. */
-	volatile pid_t signal_tid;
-	/* Says on a pipe that there was a fault, and answers none. */
-	int silent;
+/* Pages that a userfaultfd watches: the read sleeps until they are filled. */
+#define OPEN_UFFD(u) do {						\
+	int err__;							\
+									\
+	SUD_REQUIRE();							\
+	err__ = sud_uffd_open(u);					\
+	if (err__ == -ENOSYS || err__ == -EPERM)			\
+		SKIP(return, "no userfaultfd: %s", strerror(-err__));	\
+	ASSERT_EQ(0, err__);						\
+} while (0)
 
-	volatile unsigned int faults;
-	volatile unsigned long address;
-	pthread_t thread;
-};
-
-static void *uffd_serve(void *arg)
+/* One call, whose read of the selector faults. Return: as sud_probe(). */
+static int probe_missing(struct __test_metadata *_metadata, struct sud_uffd *u)
 {
-	struct uffd *u = arg;
-	size_t size = page_size();
-	uint8_t *source = map_pages(1, PROT_READ | PROT_WRITE);
-	struct uffd_msg msg;
+	const char *trouble;
+	int ret;
 
-	while (read(u->fd, &msg, sizeof(msg)) == sizeof(msg)) {
-		struct uffdio_zeropage zeropage = {
-			.range = { .start = (unsigned long)u->page, .len = size },
-		};
-		struct uffdio_copy copy = {
-			.dst = (unsigned long)u->page,
-			.src = (unsigned long)source,
-			.len = size,
-		};
-
-		if (msg.event != UFFD_EVENT_PAGEFAULT)
-			continue;
-		u->address = msg.arg.pagefault.address;
-		u->faults++;
-		if (u->silent >= 0) {
-			if (write(u->silent, "", 1) != 1)
-				abort();
-			continue;
-		}
-
-		/* Let it sleep for a while. */
-		if (u->signal_tid)
-			syscall(SYS_tgkill, getpid(), u->signal_tid, SIGUSR1);
-		u->signal_tid = 0;
-		usleep(2000);
-
-		memset(source, GARBAGE, size);
-		source[u->selector - u->page] = u->answer;
-		/* A signal makes the kernel fault anew: EEXIST then. */
-		if ((u->zeropage ? ioctl(u->fd, UFFDIO_ZEROPAGE, &zeropage)
-				 : ioctl(u->fd, UFFDIO_COPY, &copy)) &&
-		    (errno != EEXIST ||
-		     ioctl(u->fd, UFFDIO_WAKE, &zeropage.range)))
-			abort();
+	ASSERT_EQ(0, sud_uffd_start(u));
+	ASSERT_FALSE(is_present(u->page));
+	ret = sud_probe();
+	trouble = sud_uffd_join(u);
+	ASSERT_EQ(NULL, trouble) {
+		TH_LOG("%s", trouble);
 	}
-	return NULL;
+	return ret;
 }
 
-/* Return: NULL, or what there is to complain about. */
-static const char *uffd_start(struct uffd *u)
+TEST_F(selector, S3_userfaultfd)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct sud_uffd u = {};
+	volatile uint8_t *last;
+	int i;
 
-	u->silent = -1;
-	u->fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (u->fd < 0)
-		return "userfaultfd";
-	if (ioctl(u->fd, UFFDIO_API, &api))
-		return "UFFDIO_API";
-	u->page = map_pages(1, PROT_READ | PROT_WRITE);
-	if (!u->page)
-		return "mmap";
-	u->selector = u->page + page_size() - 1;
-	reg.range.start = (unsigned long)u->page;
-	reg.range.len = page_size();
-	if (ioctl(u->fd, UFFDIO_REGISTER, &reg))
-		return "UFFDIO_REGISTER";
-	if (pthread_create(&u->thread, NULL, uffd_serve, u))
-		return "pthread_create";
-	return NULL;
+	OPEN_UFFD(&u);
+	last = u.page + u.size - 1;
+	ASSERT_EQ(0, sud_arm_native(last));
+	/* Arming, and exempt calls, do not fault. */
+	EXPECT_FALSE(is_present(last));
+
+	for (i = 0; i < 40; i++) {
+		u.byte = i & 1 ? SUD_BLOCK : SUD_ALLOW;
+		ASSERT_EQ(u.byte == SUD_BLOCK, probe_missing(_metadata, &u));
+		/* The page is there now: nobody would fill it again. */
+		ASSERT_EQ(u.byte == SUD_BLOCK, sud_probe());
+	}
 }
 
-/* Take the page away, so that the next access faults. */
-static int uffd_drop(struct uffd *u)
+TEST_F(selector, S3_userfaultfd_zeropage_allows)
 {
-	return madvise(u->page, page_size(), MADV_DONTNEED);
+	struct sud_uffd u = { .zeropage = true };
+
+	OPEN_UFFD(&u);
+	ASSERT_EQ(0, sud_arm_native(u.page));
+	EXPECT_EQ(0, probe_missing(_metadata, &u));
+	check_both_ways(_metadata, u.page);
 }
 
 static volatile int usr1_count;
@@ -480,133 +445,78 @@ static void count_usr1(int sig)
 	usr1_count++;
 }
 
-/* Is there a userfaultfd, and one that takes the kernel's faults? */
-#define REQUIRE_UFFD() do {						\
-	int fd__;							\
-									\
-	SUD_REQUIRE();							\
-	fd__ = syscall(SYS_userfaultfd, O_CLOEXEC);			\
-	if (fd__ < 0 && (errno == ENOSYS || errno == EPERM))		\
-		SKIP(return, "no userfaultfd: %s", strerror(errno));	\
-	close(fd__);							\
-} while (0)
-
-#define UFFD_START(u) do {						\
-	const char *trouble__ = uffd_start(u);				\
-									\
-	ASSERT_EQ(NULL, trouble__) {					\
-		TH_LOG("%s: %s", trouble__, strerror(errno));		\
-	}								\
-} while (0)
-
-TEST_F(selector, S3_userfaultfd)
+static void meanwhile_usr1(void *arg)
 {
-	struct uffd uffd = {}, *u = &uffd;
-	int i;
+	pid_t *tid = arg;
 
-	REQUIRE_UFFD();
-	UFFD_START(u);
-	ASSERT_EQ(0, sud_arm_native(u->selector));
-	/* Arming, and exempt calls, do not fault. */
-	EXPECT_EQ(0, u->faults);
-
-	for (i = 0; i < 40; i++) {
-		u->answer = i & 1 ? SUD_BLOCK : SUD_ALLOW;
-		u->address = 0;
-		u->faults = 0;
-		ASSERT_EQ(0, uffd_drop(u));
-		ASSERT_FALSE(is_present(u->page));
-
-		ASSERT_EQ(u->answer == SUD_BLOCK, sud_probe());
-		/* One read, one fault. */
-		ASSERT_EQ(1, u->faults);
-		ASSERT_EQ(u->page, (uint8_t *)(u->address & -page_size()));
-
-		/* The page is there now. */
-		ASSERT_EQ(u->answer == SUD_BLOCK, sud_probe());
-		ASSERT_EQ(1, u->faults);
-	}
+	if (!sud_wait_asleep(*tid, SUD_NR_CLOSE) ||
+	    syscall(SYS_tgkill, getpid(), *tid, SIGUSR1))
+		abort();
 }
 
-TEST_F(selector, S3_userfaultfd_zeropage_allows)
-{
-	struct uffd uffd = {}, *u = &uffd;
-
-	REQUIRE_UFFD();
-	UFFD_START(u);
-	u->zeropage = true;
-	ASSERT_EQ(0, sud_arm_native(u->selector));
-	EXPECT_EQ(0, sud_probe());
-	EXPECT_EQ(1, u->faults);
-	check_both_ways(_metadata, u->selector);
-}
-
-/*
- * A signal that comes while the read sleeps is taken after it. Each time in a
- * child with a userfaultfd of its own: the signal makes the kernel fault anew,
- * and what is left over from that would disturb the next round.
- */
-static int signal_child(void *arg)
-{
-	uint8_t *answer = arg;
-	struct uffd u = {};
-
-	usr1_count = 0;
-	if (uffd_start(&u) || signal(SIGUSR1, count_usr1) == SIG_ERR ||
-	    sud_arm_native(u.selector))
-		return 1;
-	u.answer = *answer;
-	u.signal_tid = syscall(SYS_gettid);
-	if (sud_probe() != (*answer == SUD_BLOCK))
-		return 2;
-	if (usr1_count != 1)
-		return 3;
-	return u.faults ? 0 : 4;
-}
-
+/* A signal that comes while the read sleeps is taken after it. */
 TEST_F(selector, S3_signal_while_asleep)
 {
-	uint8_t answer;
-	int i, status;
+	pid_t tid = syscall(SYS_gettid);
+	int i;
 
-	REQUIRE_UFFD();
+	ASSERT_NE(SIG_ERR, signal(SIGUSR1, count_usr1));
 	for (i = 0; i < 10; i++) {
-		answer = i & 1 ? SUD_BLOCK : SUD_ALLOW;
-		status = sud_run_child(signal_child, &answer);
-		EXPECT_TRUE(sud_exited(status, 0)) {
-			TH_LOG("wait status %#x", status);
-		}
+		struct sud_uffd u = {
+			.meanwhile = meanwhile_usr1,
+			.arg = &tid,
+			.byte = i & 1 ? SUD_BLOCK : SUD_ALLOW,
+		};
+
+		/* Anew: it makes the kernel fault again, and may leave that. */
+		OPEN_UFFD(&u);
+		ASSERT_EQ(0, sud_arm_native(u.page));
+		usr1_count = 0;
+		EXPECT_EQ(u.byte == SUD_BLOCK, probe_missing(_metadata, &u));
+		EXPECT_EQ(1, usr1_count);
+		ASSERT_EQ(0, sud_off());
+		sud_uffd_close(&u);
 	}
+}
+
+static void meanwhile_nothing(void *arg)
+{
+	int *report_to = arg;
+
+	if (write(*report_to, "", 1) != 1)
+		abort();
+	for (;;)
+		pause();
 }
 
 static int sleep_forever(void *arg)
 {
-	int *report_to = arg;
-	struct uffd u = {};
+	struct sud_uffd u = { .meanwhile = meanwhile_nothing, .arg = arg };
 
-	if (uffd_start(&u) || sud_arm_native(u.selector))
+	if (sud_uffd_open(&u) || sud_uffd_start(&u) || sud_arm_native(u.page))
 		return 1;
-	u.silent = *report_to;
 	sud_probe();
 	return 2;
 }
 
 TEST_F(selector, S3_sleep_is_killable)
 {
+	struct sud_uffd u = {};
 	int fds[2], status;
 	pid_t pid;
 	char c;
 
-	REQUIRE_UFFD();
+	OPEN_UFFD(&u);
 	ASSERT_EQ(0, pipe(fds));
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (pid == 0)
 		_exit(sleep_forever(&fds[1]));
 	close(fds[1]);
-	/* Says that it sleeps; nothing if it has ended. */
+	/* Says that there was a fault; nothing if it has ended. */
 	EXPECT_EQ(1, read(fds[0], &c, 1));
-	usleep(20000);
+	/* It sleeps in the call itself, where nothing else sleeps. */
+	EXPECT_TRUE(sud_wait_asleep(pid, SUD_NR_CLOSE));
 	EXPECT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_TRUE(sud_killed(status, SIGKILL)) {
@@ -1027,7 +937,7 @@ static void *flipper(void *arg)
 static void check_flipped(struct __test_metadata *_metadata)
 {
 	unsigned int seen[2] = {}, calls = 0;
-	time_t end = time(NULL) + 20;
+	time_t end = time(NULL) + 20 * sud_slow();
 	int ret;
 
 	while (calls < 10 * ROUNDS || !seen[0] || !seen[1]) {

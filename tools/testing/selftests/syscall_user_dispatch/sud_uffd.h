@@ -20,12 +20,14 @@
  * @meanwhile:	called by the helper thread while the reader sleeps
  * @arg:	its argument
  * @byte:	what the page is filled with then
+ * @zeropage:	map the page of zeros instead
  */
 struct sud_uffd {
 	volatile uint8_t *page;
 	void (*meanwhile)(void *arg);
 	void *arg;
 	uint8_t byte;
+	bool zeropage;
 	int fd;
 	size_t size;
 	pthread_t thread;
@@ -63,6 +65,9 @@ static inline int sud_uffd_open(struct sud_uffd *u)
 static void __attribute__((unused)) *sud_uffd_thread(void *arg)
 {
 	struct sud_uffd *u = arg;
+	struct uffdio_zeropage zeropage = {
+		.range = { .start = (unsigned long)u->page, .len = u->size },
+	};
 	struct uffdio_copy copy;
 	struct uffd_msg msg;
 	void *fill;
@@ -73,6 +78,10 @@ static void __attribute__((unused)) *sud_uffd_thread(void *arg)
 
 	if (u->meanwhile)
 		u->meanwhile(u->arg);
+
+	if (u->zeropage)
+		return ioctl(u->fd, UFFDIO_ZEROPAGE, &zeropage) ?
+		       "the page of zeros could not be mapped" : NULL;
 
 	fill = aligned_alloc(u->size, u->size);
 	if (!fill)
@@ -114,6 +123,15 @@ static inline const char *sud_uffd_join(struct sud_uffd *u)
 	if (pthread_join(u->thread, &ret))
 		return "the helper thread cannot be joined";
 	return ret;
+}
+
+/**
+ * sud_uffd_close - unmap the page, and watch it no more
+ */
+static inline void sud_uffd_close(struct sud_uffd *u)
+{
+	munmap((void *)u->page, u->size);
+	close(u->fd);
 }
 
 #endif /* SUD_UFFD_H */

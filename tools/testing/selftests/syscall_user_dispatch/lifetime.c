@@ -20,7 +20,7 @@
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 #ifndef SYS_clone3
 #define SYS_clone3 435
@@ -264,9 +264,9 @@ static int clone_sibling(void *arg)
 /* Wait for a thread that is no child: until its number is free again. */
 static bool thread_gone(pid_t tid)
 {
-	int i;
+	unsigned int i;
 
-	for (i = 0; i < 10000; i++) {
+	for (i = 0; i < 10000 * sud_slow(); i++) {
 		if (syscall(SYS_tgkill, getpid(), tid, 0))
 			return errno == ESRCH;
 		usleep(1000);
@@ -561,9 +561,9 @@ static bool ring_complete(struct ring *r, int *res)
 	uint32_t *tail = (uint32_t *)(r->cq + r->p.cq_off.tail);
 	uint32_t mask = *(uint32_t *)(r->cq + r->p.cq_off.ring_mask);
 	struct io_uring_cqe *cqes = (void *)(r->cq + r->p.cq_off.cqes);
-	int i;
+	unsigned int i;
 
-	for (i = 0; i < 10000; i++) {
+	for (i = 0; i < 10000 * sud_slow(); i++) {
 		if (__atomic_load_n(tail, __ATOMIC_SEQ_CST) != *head) {
 			*res = cqes[*head & mask].res;
 			__atomic_store_n(head, *head + 1, __ATOMIC_SEQ_CST);
@@ -910,14 +910,18 @@ TEST_F(exec, L2_script)
 }
 
 /* An exec that fails: armed as before, with the same selector and range. */
-#define EXPECT_EXEC_FAILS(error, call) do {				\
-	errno = 0;							\
-	EXPECT_EQ(-1, call);						\
-	EXPECT_EQ(error, errno);					\
+#define EXPECT_STILL_ARMED() do {					\
 	sud_selector = SUD_BLOCK;					\
 	EXPECT_EQ(1, sud_probe());					\
 	sud_selector = SUD_ALLOW;					\
 	EXPECT_EQ(0, sud_probe());					\
+} while (0)
+
+#define EXPECT_EXEC_FAILS(error, call) do {				\
+	errno = 0;							\
+	EXPECT_EQ(-1, call);						\
+	EXPECT_EQ(error, errno);					\
+	EXPECT_STILL_ARMED();						\
 } while (0)
 
 TEST_F(creator, L2_failed_ENOENT)
@@ -950,7 +954,7 @@ TEST_F(creator, L2_failed_ENOEXEC)
 	scratch_remove(&s);
 }
 
-/* An ELF file that is cut short behind its header. */
+/* An ELF file that ends after its header. */
 TEST_F(creator, L2_failed_cut_short)
 {
 	struct scratch s;
@@ -962,6 +966,7 @@ TEST_F(creator, L2_failed_cut_short)
 	errno = 0;
 	EXPECT_EQ(-1, execve(s.file, ARGV("x"), environ));
 	EXPECT_TRUE(errno == ENOEXEC || errno == EIO);
+	EXPECT_STILL_ARMED();
 	scratch_remove(&s);
 }
 

@@ -8,9 +8,10 @@
 #include <unwind.h>
 
 #include "sud_seccomp.h"
+#include "sud_uffd.h"
 #include "sud_vdso.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /* Of what happens in children. */
 struct shared {
@@ -557,6 +558,110 @@ TEST_F(trampoline, V1_moved_vdso_sigreturn_runs_whatever_the_selector)
 	};
 
 	returns_whatever(_metadata, &c);
+}
+
+/* Is that page there? It exits if that cannot be told. */
+static bool is_resident(unsigned long page)
+{
+	unsigned char core = 0xff;
+
+	if (sud_foreign_call(SYS_mincore, page, 4096, (long)&core, 0, 0, 0))
+		foreign_exit(20);
+	return core & 1;
+}
+
+/* Return from a handler by the vDSO; exits if it was not that. */
+static void return_by_vdso(struct child *c)
+{
+	if (raise_usr1() || handled[SIGUSR1] != 1 || handled[SIGSYS])
+		foreign_exit(21);
+	if (returns_to != (void *)sud_vdso_sym(c->vdso, c->name))
+		foreign_exit(22);
+}
+
+/* A page of zeros says ALLOW, and is there from the first read on. */
+static int child_untouched(void *arg)
+{
+	struct child *c = arg;
+	unsigned long page, vsyscall;
+	long pid = getpid();
+
+	page = (unsigned long)mmap(NULL, 4096, PROT_READ,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == -1UL)
+		return 2;
+	if (c->moved && !move_vdso(c->vdso))
+		return 3;
+	vsyscall = sud_vdso_sym(c->vdso, "__kernel_vsyscall");
+	if (!vsyscall || foreign_arm(page))
+		foreign_exit(4);
+
+	return_by_vdso(c);
+	if (is_resident(page))
+		foreign_exit(5);
+	/* It would have been seen. */
+	if (sud_kernel_vsyscall(vsyscall, SYS_getpid) != pid)
+		foreign_exit(6);
+	if (!is_resident(page))
+		foreign_exit(7);
+	foreign_exit(0);
+	return 8;
+}
+
+TEST_F(trampoline, V1_selector_of_vdso_sigreturn_is_not_read)
+{
+	struct child c = { .vdso = &self->vdso, .name = variant->name };
+	int status, i;
+
+	for (i = 0; i < 2; i++) {
+		c.moved = i;
+		status = sud_run_child(child_untouched, &c);
+		EXPECT_TRUE(sud_exited(status, 0)) {
+			TH_LOG("status %#x, 0x500: the selector was read",
+			       status);
+		}
+	}
+}
+
+/* Nobody fills the page: the first read of it ends the process. */
+static void end_process(void *arg)
+{
+	_exit(shared->done ? 0 : 5);
+}
+
+static int child_watched(void *arg)
+{
+	struct sud_uffd u = { .meanwhile = end_process };
+	struct child *c = arg;
+	unsigned long vsyscall;
+
+	vsyscall = sud_vdso_sym(c->vdso, "__kernel_vsyscall");
+	if (sud_uffd_open(&u) || sud_uffd_start(&u))
+		return 2;
+	if (foreign_arm((unsigned long)u.page))
+		return 4;
+	return_by_vdso(c);
+	shared->done = 1;
+	/* This one is to be read for. */
+	sud_kernel_vsyscall(vsyscall, SYS_getpid);
+	foreign_exit(6);
+	return 7;
+}
+
+TEST_F(trampoline, V1_vdso_sigreturn_does_not_sleep)
+{
+	struct child c = { .vdso = &self->vdso, .name = variant->name };
+	struct sud_uffd u;
+	int status, err;
+
+	err = sud_uffd_open(&u);
+	if (err)
+		SKIP(return, "userfaultfd: %s", strerror(-err));
+	status = sud_run_child(child_watched, &c);
+	EXPECT_TRUE(sud_exited(status, 0)) {
+		TH_LOG("status %#x, 0x500: it slept in the read of the selector",
+		       status);
+	}
 }
 
 /* Nothing at all is exempt, and the handler is what switches to BLOCK. */

@@ -12,9 +12,11 @@
 #include <sys/ptrace.h>
 #include <sys/user.h>
 
+#include "sud_asleep.h"
 #include "sud_core.h"
+#include "sud_uffd.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /* What the doomed process tells; it lives in shared memory. */
 struct shared {
@@ -310,7 +312,7 @@ static int doomed_undumpable(void *arg)
 {
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		return 89;
-	alarm(10);
+	alarm(10 * sud_slow());
 	return doomed_nonleader(arg);
 }
 
@@ -499,7 +501,7 @@ FIXTURE_TEARDOWN(core)
 }
 
 static void dump(struct __test_metadata *_metadata, struct sud_core *c,
-		 int (*fn)(void *arg), struct doom *doom, int *status,
+		 int (*fn)(void *arg), void *arg, int *status,
 		 struct core *core)
 {
 	const char *name;
@@ -510,7 +512,7 @@ static void dump(struct __test_metadata *_metadata, struct sud_core *c,
 	if (err)
 		SKIP(_exit(255), "core_pattern cannot be set: %s",
 		     strerror(-err));
-	*status = sud_run_child(fn, doom);
+	*status = sud_run_child(fn, arg);
 	name = sud_core_find(c);
 	if (name)
 		read_core(name, core);
@@ -562,6 +564,168 @@ TEST_F(core, F4_from_other_thread)
 	EXPECT_EQ(4, core.threads);
 }
 
+/* ---- F4: several threads meet the bad selector at once ---- */
+
+/* Beside the first one, which is not armed. */
+#define THREADS	8
+
+#define ROUNDS	40
+
+enum crowd {
+	/* while they run, one of them writes to it, or unmaps it */
+	CROWD_BYTE, CROWD_UNMAPPED,
+	/* they all sleep in the read of it, which gets a bad byte then */
+	CROWD_ASLEEP,
+};
+
+/* Of the doomed process. */
+static struct {
+	enum crowd kind;
+	pthread_barrier_t armed;
+	struct sud_uffd u;
+	volatile uint8_t *selector;
+	volatile pid_t tid[THREADS];
+	/* how many of them are to make the selector bad */
+	int culprits;
+} crowd;
+
+static void make_bad(void)
+{
+	if (crowd.kind == CROWD_BYTE)
+		*crowd.selector = 9;
+	else
+		munmap((void *)crowd.selector, page);
+}
+
+static void *crowd_thread(void *arg)
+{
+	volatile pid_t *tid = arg;
+
+	*tid = syscall(SYS_gettid);
+	if (sud_arm_native(crowd.selector))
+		_exit(80);
+	pthread_barrier_wait(&crowd.armed);
+	for (;;) {
+		/* Its next call races with those of threads that run. */
+		if (__atomic_exchange_n(&crowd.culprits, 0, __ATOMIC_SEQ_CST))
+			make_bad();
+		sud_foreign_call(SUD_NR_CLOSE, -1, 0, 0, 0, 0, 0);
+	}
+	return NULL;
+}
+
+static void wait_for_crowd(void *arg)
+{
+	unsigned int i;
+
+	for (i = 0; i < THREADS; i++) {
+		if (!sud_wait_asleep(crowd.tid[i], SUD_NR_CLOSE))
+			_exit(81);
+	}
+}
+
+/* Dumps no memory: many rounds are to be had. */
+static bool dump_notes_only(void)
+{
+	int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, "0", 1) == 1;
+
+	close(fd);
+	return ok;
+}
+
+static int doomed_crowd(void *arg)
+{
+	pthread_t thread;
+	unsigned int i;
+
+	crowd.kind = *(enum crowd *)arg;
+	crowd.u.meanwhile = wait_for_crowd;
+	crowd.u.byte = 9;
+	if (crowd.kind == CROWD_ASLEEP && sud_uffd_open(&crowd.u))
+		return 77;
+	crowd.selector = crowd.u.page ?: map(PROT_READ | PROT_WRITE);
+	if (crowd.selector == MAP_FAILED || !dump_notes_only() ||
+	    !set_state(STATE_DEFAULT) ||
+	    pthread_barrier_init(&crowd.armed, NULL, THREADS + 1))
+		return 82;
+	for (i = 0; i < THREADS; i++) {
+		if (pthread_create(&thread, NULL, crowd_thread,
+				   (void *)&crowd.tid[i]))
+			return 83;
+	}
+	pthread_barrier_wait(&crowd.armed);
+	shared->started = 1;
+	if (crowd.kind != CROWD_ASLEEP)
+		crowd.culprits = 1;
+	else if (sud_uffd_thread(&crowd.u))
+		return 84;
+	sleeping_thread(NULL);
+	return 85;
+}
+
+FIXTURE(crowd)
+{
+	struct sud_core core;
+	enum crowd kind;
+	int sig;
+};
+
+FIXTURE_VARIANT(crowd)
+{
+	enum crowd kind;
+};
+
+FIXTURE_VARIANT_ADD(crowd, byte) { .kind = CROWD_BYTE };
+FIXTURE_VARIANT_ADD(crowd, unmapped) { .kind = CROWD_UNMAPPED };
+FIXTURE_VARIANT_ADD(crowd, byte_after_sleep) { .kind = CROWD_ASLEEP };
+
+FIXTURE_SETUP(crowd)
+{
+	struct sud_uffd u = {};
+	int err;
+
+	SUD_REQUIRE_SETUP();
+	ASSERT_TRUE(setup());
+	ASSERT_EQ(0, sud_core_limit(true));
+	self->kind = variant->kind;
+	self->sig = variant->kind == CROWD_UNMAPPED ? SIGSEGV : SIGSYS;
+	if (variant->kind == CROWD_ASLEEP) {
+		err = sud_uffd_open(&u);
+		if (err)
+			SUD_SKIP_SETUP("userfaultfd: %s", strerror(-err));
+		sud_uffd_close(&u);
+	}
+}
+
+FIXTURE_TEARDOWN(crowd)
+{
+}
+
+TEST_F_TIMEOUT(crowd, F4_every_thread_is_in_the_core, 60)
+{
+	unsigned int i, least = -1, lacking = 0;
+	struct core core;
+	int status;
+
+	for (i = 0; i < ROUNDS; i++) {
+		memset(shared, 0, sizeof(*shared));
+		dump(_metadata, &self->core, doomed_crowd, &self->kind,
+		     &status, &core);
+		check_doom(_metadata, status, self->sig);
+		EXPECT_TRUE(WCOREDUMP(status));
+		EXPECT_EQ(self->sig, core.cursig);
+		if (core.threads != THREADS + 1)
+			lacking++;
+		if (core.threads < least)
+			least = core.threads;
+	}
+	EXPECT_EQ(0, lacking) {
+		TH_LOG("%u of %u cores lack threads; the worst has %u of %u",
+		       lacking, ROUNDS, least, THREADS + 1);
+	}
+}
+
 static int no_core_limit(void *arg)
 {
 	if (sud_core_limit(false))
@@ -608,7 +772,7 @@ static int doomed_sharing(void *arg)
 
 TEST_F(core, F4_ends_processes_that_share_memory)
 {
-	struct timeval timeout = { .tv_sec = 10 };
+	struct timeval timeout = { .tv_sec = 10 * sud_slow() };
 	struct core core;
 	fd_set readable;
 	int status;

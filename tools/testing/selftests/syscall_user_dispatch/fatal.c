@@ -14,6 +14,7 @@
 
 #include "sud_asleep.h"
 #include "sud_core.h"
+#include "sud_killed.h"
 #include "sud_uffd.h"
 
 #include "sud_harness.h"
@@ -25,6 +26,8 @@ struct shared {
 	volatile int returned;
 	/* a handler of SIGSYS or SIGSEGV ran */
 	volatile int handled;
+	/* of a child that tells it */
+	volatile pid_t pid;
 	/* a process that shares the memory of the doomed one */
 	volatile pid_t sharer;
 };
@@ -747,6 +750,134 @@ TEST_F(core, F4_no_core_where_limits_forbid)
 	check_doom(_metadata, status, self->sig);
 	EXPECT_FALSE(WCOREDUMP(status));
 	EXPECT_EQ(NULL, name);
+}
+
+/* ---- F4: it counts as killed by a signal ---- */
+
+/* Each is compared with a process that an ordinary signal kills. */
+FIXTURE(killed)
+{
+	struct sud_core core;
+	struct doom doom;
+	int sig;
+};
+
+FIXTURE_VARIANT(killed)
+{
+	enum selector kind;
+	bool core;
+};
+
+FIXTURE_VARIANT_ADD(killed, byte) { .kind = SEL_BYTE_2 };
+FIXTURE_VARIANT_ADD(killed, byte_core) { .kind = SEL_BYTE_2, .core = true };
+FIXTURE_VARIANT_ADD(killed, unmapped) { .kind = SEL_UNMAPPED };
+FIXTURE_VARIANT_ADD(killed, unmapped_core)
+{
+	.kind = SEL_UNMAPPED,
+	.core = true,
+};
+
+FIXTURE_SETUP(killed)
+{
+	int err;
+
+	SUD_REQUIRE_SETUP();
+	ASSERT_TRUE(setup());
+	ASSERT_EQ(0, sud_core_limit(variant->core));
+	self->doom.kind = variant->kind;
+	self->doom.state = STATE_HANDLED;
+	self->sig = expected_signal(variant->kind);
+	err = sud_core_begin(&self->core);
+	if (err)
+		SUD_SKIP_SETUP("core_pattern cannot be set: %s",
+			       strerror(-err));
+}
+
+FIXTURE_TEARDOWN(killed)
+{
+	sud_core_end(&self->core);
+}
+
+static int doomed_told(void *arg)
+{
+	shared->pid = getpid();
+	return doomed(arg);
+}
+
+static int killed_told(void *arg)
+{
+	shared->pid = getpid();
+	if (!set_state(STATE_DEFAULT))
+		return 2;
+	raise(*(int *)arg);
+	return 3;
+}
+
+/* The bits that tell how it ended; no core need have been written. */
+#define ACCT_BITS	(ACORE | AXSIG)
+
+static void account(struct __test_metadata *_metadata, int (*fn)(void *arg),
+		    void *arg, int sig, struct acct_v3 *record)
+{
+	struct sud_acct acct;
+	int status, err;
+
+	err = sud_acct_begin(&acct);
+	if (err)
+		SKIP(_exit(255), "no process accounting: %s", strerror(-err));
+	status = sud_run_child(fn, arg);
+	err = sud_acct_end(&acct, shared->pid, record);
+	if (err == -ENOTSUP)
+		SKIP(_exit(255), "no process accounting with process IDs");
+	EXPECT_TRUE(sud_killed(status, sig)) {
+		TH_LOG("status %#x", status);
+	}
+	ASSERT_EQ(0, err);
+}
+
+TEST_F(killed, F4_accounting_tells_of_the_signal)
+{
+	struct acct_v3 ordinary, record;
+
+	account(_metadata, killed_told, &self->sig, self->sig, &ordinary);
+	account(_metadata, doomed_told, &self->doom, self->sig, &record);
+	EXPECT_EQ(ACCT_BITS, ordinary.ac_flag & ACCT_BITS);
+	EXPECT_EQ(ACCT_BITS, record.ac_flag & ACCT_BITS);
+	EXPECT_EQ(ordinary.ac_exitcode, record.ac_exitcode);
+}
+
+static void listen_to(struct __test_metadata *_metadata, int fd,
+		      int (*fn)(void *arg), void *arg, int sig,
+		      unsigned int *dumps, struct proc_event *end)
+{
+	int status = sud_run_child(fn, arg);
+
+	EXPECT_TRUE(sud_killed(status, sig)) {
+		TH_LOG("status %#x", status);
+	}
+	ASSERT_EQ(0, sud_events_end_of(fd, shared->pid, dumps, end));
+}
+
+TEST_F(killed, F4_connector_tells_of_the_core)
+{
+	unsigned int ordinary_dumps, dumps;
+	struct proc_event ordinary, end;
+	int fd;
+
+	fd = sud_events_open();
+	if (fd < 0)
+		SKIP(return, "no process events: %s", strerror(-fd));
+	listen_to(_metadata, fd, killed_told, &self->sig, self->sig,
+		  &ordinary_dumps, &ordinary);
+	listen_to(_metadata, fd, doomed_told, &self->doom, self->sig,
+		  &dumps, &end);
+	/* Of the attempt: limits do not matter. */
+	EXPECT_EQ(1, ordinary_dumps);
+	EXPECT_EQ(1, dumps);
+	EXPECT_EQ(ordinary.event_data.exit.exit_code,
+		  end.event_data.exit.exit_code);
+	EXPECT_EQ(ordinary.event_data.exit.exit_signal,
+		  end.event_data.exit.exit_signal);
 }
 
 static int sharing_pipe[2];

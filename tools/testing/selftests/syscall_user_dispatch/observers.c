@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Dispatch and those who only watch: the raw_syscalls tracepoints and audit,
- * read as an administrator reads them. Rules O1, O2, O7 and F5; order.c has
- * what tracepoints alone can show.
+ * Dispatch and observers: the raw_syscalls tracepoints and audit, read as an
+ * administrator reads them, and probes in the program itself. Rules O1, O2, O7,
+ * F5 and V3; order.c has what tracepoints alone can show.
  */
 #define _GNU_SOURCE
 #include "sud_ptrace.h"
@@ -11,6 +11,7 @@
 #include "sud_seccomp.h"
 #include "sud_trace.h"
 #include "sud_uffd.h"
+#include "sud_uprobe.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -809,5 +810,129 @@ TEST_F(observers, F5_killed_in_read_leaves_no_record)
 		   trace.n);
 	check_audit(_metadata, last_call + 1, 1);
 }
+
+/* ---- V3: probes in user space ---- */
+
+FIXTURE(uprobe)
+{
+	int fd;
+};
+
+FIXTURE_VARIANT(uprobe)
+{
+	bool ret;
+};
+
+FIXTURE_VARIANT_ADD(uprobe, entry) { .ret = false };
+FIXTURE_VARIANT_ADD(uprobe, return) { .ret = true };
+
+static sud_word __attribute__((noinline, noclone)) probed(sud_word nr)
+{
+	/* A call by the foreign page, if any. */
+	if (nr >= 0)
+		nr = call(nr);
+	__asm__ volatile("" : "+r" (nr));
+	return nr + 1;
+}
+
+FIXTURE_SETUP(uprobe)
+{
+	setup(_metadata);
+	self->fd = sud_uprobe((unsigned long)probed, variant->ret);
+	if (self->fd == -ENOENT)
+		SUD_SKIP_SETUP("no uprobe events in this kernel");
+	if (self->fd == -EACCES || self->fd == -EPERM)
+		SUD_SKIP_SETUP("needs root, for a uprobe");
+	ASSERT_LE(0, self->fd) {
+		TH_LOG("perf_event_open: %s", strerror(-self->fd));
+	}
+}
+
+FIXTURE_TEARDOWN(uprobe)
+{
+	close(self->fd);
+}
+
+/*
+ * Nothing but the foreign page is exempt: a system call that the kernel put
+ * into the function's way would be dispatched, or bring in the page of the
+ * selector.
+ */
+TEST_F(uprobe, V3_probed_function_of_armed_thread_works)
+{
+	unsigned long page = sysconf(_SC_PAGESIZE);
+	sud_word armed, ret, off;
+	unsigned char core;
+	void *selector;
+	unsigned int i;
+
+	selector = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
+	ASSERT_NE(MAP_FAILED, selector);
+	for (i = 0; i < 10; i++) {
+		armed = sud_arm(SUD_EXCL, SUD_FOREIGN, page,
+				i & 1 ? selector : NULL);
+		ret = probed(-42);
+		off = sud_foreign_call(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH,
+				       SUD_OFF, 0, 0, 0, 0);
+		ASSERT_EQ(0, armed);
+		ASSERT_EQ(0, off);
+		EXPECT_EQ(-41, ret);
+		EXPECT_EQ(0, sud_count);
+		EXPECT_EQ(i + 1, sud_uprobe_hits(self->fd));
+	}
+	ASSERT_EQ(0, mincore(selector, page, &core));
+	EXPECT_EQ(0, core & 1);
+}
+
+#define PROBED_THREADS	4
+#define PROBED_ROUNDS	100
+
+/* The return is probed while the handler of SIGSYS runs. */
+static void *probed_thread(void *arg)
+{
+	unsigned int i;
+
+	if (sud_arm_native(&shared->selector))
+		shared->wrong++;
+	for (i = 0; i < PROBED_ROUNDS; i++) {
+		if (probed(NR_DISPATCHED) != NR_DISPATCHED + 1)
+			shared->wrong++;
+	}
+	return NULL;
+}
+
+TEST_F(uprobe, V3_calls_are_dispatched_inside_probed_function)
+{
+	pthread_t thread[PROBED_THREADS];
+	unsigned int i;
+
+	shared->selector = SUD_BLOCK;
+	for (i = 0; i < PROBED_THREADS; i++)
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, probed_thread,
+					    NULL));
+	for (i = 0; i < PROBED_THREADS; i++)
+		ASSERT_EQ(0, pthread_join(thread[i], NULL));
+	EXPECT_EQ(0, shared->wrong);
+	EXPECT_EQ(PROBED_THREADS * PROBED_ROUNDS, sud_count);
+	EXPECT_EQ(PROBED_THREADS * PROBED_ROUNDS, sud_uprobe_hits(self->fd));
+}
+
+#ifndef __x86_64__
+
+/*
+ * The kernel probes no int $0x80, armed or not. (It does not refuse syscall, on
+ * which the probe then kills any program.)
+ */
+TEST_F(uprobe, V3_probe_of_the_instruction_is_refused)
+{
+	unsigned long insn = (unsigned long)sud_template_ip - SUD_INSN_LEN;
+
+	EXPECT_EQ(-SUD_ENOTSUPP, sud_uprobe(insn, variant->ret));
+	ASSERT_EQ(0, sud_arm_native(&shared->selector));
+	EXPECT_EQ(-SUD_ENOTSUPP, sud_uprobe(insn, variant->ret));
+}
+
+#endif
 
 TEST_HARNESS_MAIN

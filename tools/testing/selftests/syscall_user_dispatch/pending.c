@@ -641,7 +641,7 @@ TEST_F(pending, D6_D9_masked_in_handler_dies)
 static int tracee(struct child *c, int pass)
 {
 	struct meanwhile m = { .send = c->send, .process = c->process };
-	struct sud_uffd u;
+	struct sud_uffd u = {};
 	unsigned int n = 0;
 	siginfo_t alone;
 	sud_word ret;

@@ -651,7 +651,7 @@ static int child_watched(void *arg)
 TEST_F(trampoline, V1_vdso_sigreturn_does_not_sleep)
 {
 	struct child c = { .vdso = &self->vdso, .name = variant->name };
-	struct sud_uffd u;
+	struct sud_uffd u = {};
 	int status, err;
 
 	err = sud_uffd_open(&u);

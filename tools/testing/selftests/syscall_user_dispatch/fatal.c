@@ -880,6 +880,25 @@ TEST_F(killed, F4_connector_tells_of_the_core)
 		  end.event_data.exit.exit_signal);
 }
 
+TEST_F(killed, F4_tracepoint_tells_of_the_signal)
+{
+	uint64_t ordinary = 0, count = 0;
+	int fd, status;
+
+	fd = sud_deliveries(self->sig);
+	if (fd == -ENOENT || fd == -EACCES)
+		SKIP(return, "no tracepoint for signals: %s", strerror(-fd));
+	ASSERT_LE(0, fd);
+	status = sud_run_child(killed_told, &self->sig);
+	EXPECT_TRUE(sud_killed(status, self->sig));
+	ASSERT_EQ(sizeof(ordinary), read(fd, &ordinary, sizeof(ordinary)));
+	EXPECT_EQ(1, ordinary);
+	status = sud_run_child(doomed_told, &self->doom);
+	EXPECT_TRUE(sud_killed(status, self->sig));
+	ASSERT_EQ(sizeof(count), read(fd, &count, sizeof(count)));
+	EXPECT_EQ(ordinary, count - ordinary);
+}
+
 static int sharing_pipe[2];
 
 /* Holds the write end of the pipe for as long as it lives. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the kernel reports of a process that a signal killed, beside its wait
- * status: BSD process accounting, and the connector for process events.
+ * status: BSD process accounting, the connector for process events, and the
+ * tracepoint for signals.
  */
 #ifndef SUD_KILLED_H
 #define SUD_KILLED_H
@@ -11,6 +12,9 @@
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
 #include <linux/netlink.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -179,6 +183,48 @@ static inline int sud_events_end_of(int fd, pid_t pid, unsigned int *dumps,
 		    end->event_data.exit.process_pid == pid)
 			return 0;
 	}
+}
+
+/* ---- The tracepoint for signals ---- */
+
+#define SUD_DELIVER	"/sys/kernel/tracing/events/signal/signal_deliver/id"
+
+/*
+ * sud_deliveries - from now on count how often this signal is delivered to the
+ * calling thread's children
+ *
+ * Return: a file descriptor from which the number is read, or the negative error
+ * number.
+ */
+static inline int sud_deliveries(int sig)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_TRACEPOINT,
+		.inherit = 1,
+	};
+	FILE *file = fopen(SUD_DELIVER, "re");
+	unsigned int id = 0;
+	char filter[32];
+	int fd, err;
+
+	if (!file)
+		return -errno;
+	if (fscanf(file, "%u", &id) != 1)
+		id = 0;
+	fclose(file);
+	attr.config = id;
+	fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1,
+		     PERF_FLAG_FD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	snprintf(filter, sizeof(filter), "sig == %d", sig);
+	if (ioctl(fd, PERF_EVENT_IOC_SET_FILTER, filter)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
 }
 
 #endif /* SUD_KILLED_H */

@@ -78,7 +78,8 @@ static void syscall_user_dispatch_skip(struct pt_regs *regs)
 	set_thread_flag(TIF_SYSCALL_HIDE_EXIT);
 }
 
-static void syscall_user_dispatch_raise(struct pt_regs *regs)
+/* Not inlined, so that the caller needs no stack frame. */
+static noinline void syscall_user_dispatch_raise(struct pt_regs *regs)
 {
 	kernel_siginfo_t info;
 

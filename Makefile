@@ -2,7 +2,7 @@
 # The front door. The work is done by the scripts in harness/.
 
 # What the scripts read from the environment.
-export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD OPERATIONS SEED MUTANT
+export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD OPERATIONS SEED MUTANT STEP
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED KCONFIG
 
 # The variables of the command line. They are for the scripts, and not for other programs' Makefiles.
@@ -67,6 +67,7 @@ help:
 #| PROG=path           run: your own program instead of the sample, with ARGS='...'
 #| FILES='path ...'    run, shell, wine: take these along into the guest
 #| CELLS='a b'         matrix: only these; FORCE=1 runs those that have a verdict, too
+#| STEP='name ...'     check: only these steps, and what they need; STEP=list prints all
 #| QUICK=1             check: only what takes a newcomer about 20 minutes
 #|                     soak: on the kernel of make run, without faults and leaks
 #| OPERATIONS= SEED=   fuzz: how many (1000000), and the number that decides about them
@@ -106,8 +107,8 @@ shell:
 	@harness/guest/run shell
 
 check:
-	@harness/setup
-	@harness/check
+	$(if $(filter list,$(STEP)),,@harness/setup)
+	@harness/check $(STEP)
 
 dist:
 	@harness/dist

@@ -126,7 +126,8 @@ static inline const char *sud_uffd_join(struct sud_uffd *u)
 }
 
 /**
- * sud_uffd_close - unmap the page, and watch it no more
+ * sud_uffd_close - unmap the page, and stop watching it
+ * @u: what sud_uffd_open() set up
  */
 static inline void sud_uffd_close(struct sud_uffd *u)
 {

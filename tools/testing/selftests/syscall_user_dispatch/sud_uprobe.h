@@ -68,6 +68,7 @@ static inline int sud_uprobe(unsigned long addr, bool ret)
 
 /**
  * sud_uprobe_hits - how often a probe was hit
+ * @fd: the probe
  */
 static inline uint64_t sud_uprobe_hits(int fd)
 {

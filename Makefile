@@ -9,7 +9,7 @@ export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED KCON
 GIVEN := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v)))
 MAKEOVERRIDES :=
 
-# What harness/setup is asked for, to build a kernel, to boot it, and to test it.
+# What harness/do setup is asked for, to build a kernel, to boot it, and to test it.
 KERNEL := --tree --kernel
 GUEST := $(KERNEL) --guest
 TESTS := $(GUEST) --tests
@@ -24,7 +24,7 @@ ALL := help setup run shell check dist lint rules reference wine matrix bench so
 $(ALL): arguments
 
 arguments:
-	@harness/arguments "$(or $(MAKECMDGOALS),help)" $(GIVEN)
+	@harness/do arguments "$(or $(MAKECMDGOALS),help)" $(GIVEN)
 
 help:
 	@sed -n 's/^#| \{0,1\}//p' Makefile
@@ -36,8 +36,8 @@ help:
 #| make rules          every rule of the feature: its tests, and how they ended in the last check
 #| make reference      the selftests on Debian's own kernels, compared with ours
 #| make wine           a real Wine: do a Windows program's own system calls reach it?
-#| make matrix         the selftests on every kernel and boot of harness/matrix.tsv
-#| make matrix-CELL    on one of them (harness/matrix --list)
+#| make matrix         the selftests on every kernel and boot of harness/campaigns/matrix.tsv
+#| make matrix-CELL    on one of them (harness/do matrix --list)
 #| make fuzz           random operations, compared with a model of the contract
 #| make bench          what a system call costs: a table and a chart, to results/
 #| make soak           load and faults, on a kernel that watches itself: a table, to results/
@@ -63,7 +63,7 @@ help:
 #| make distclean      remove all of build/
 #|
 #| CONFIG=x86_64       run, shell, kernel, selftests, wine EXE=: which kernel, a name in
-#|                     harness/configs/
+#|                     harness/build/configs/
 #| PROG=path           run: your own program instead of the sample, with ARGS='...'
 #| FILES='path ...'    run, shell, wine: take these along into the guest
 #| CELLS='a b'         matrix: only these; FORCE=1 runs those that have a verdict, too
@@ -72,7 +72,7 @@ help:
 #|                     soak: on the kernel of make run, without faults and leaks
 #| OPERATIONS= SEED=   fuzz: how many (1000000), and the number that decides about them
 #| KCONFIG=path        deb, deb-test: of which configuration, a file or a name in
-#|                     harness/configs/ (cloud-amd64 of Debian; deb-test, a small one)
+#|                     harness/build/configs/ (cloud-amd64 of Debian; deb-test, a small one)
 #| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
 #|                     run, shell: QEMU's -cpu, further options, kernel command line,
 #|                     memory, CPUs, tcg or kvm (bench: ACCEL=kvm gives nanoseconds)
@@ -80,7 +80,7 @@ help:
 #| KERNEL_IMAGE=path   run, shell, wine, soak: a kernel that exists already
 #|                     (wine: DIRECT_IMAGE=path, too)
 #| CC= CFLAGS=         run: how the sample is compiled
-#| MUTANT='name ...'   mutants: only these of harness/mutations/
+#| MUTANT='name ...'   mutants: only these of harness/campaigns/mutations/
 #| FUZZ=1              mutants: see what the fuzzer finds, too
 #| BASE=5.10.262-1     which kernel source: a name in base/
 #| KERNEL_SRC=path     a 5.10.y tree or tarball of your own (BASE=try: of an unknown base)
@@ -96,119 +96,119 @@ help:
 #| BUILD=path          another place for build/
 
 setup:
-	@harness/setup
+	@harness/do setup
 
 run:
-	@harness/setup $(GUEST)
-	@harness/guest/run program
+	@harness/do setup $(GUEST)
+	@harness/do run program
 
 shell:
-	@harness/setup $(GUEST)
-	@harness/guest/run shell
+	@harness/do setup $(GUEST)
+	@harness/do run shell
 
 check:
-	$(if $(filter list,$(STEP)),,@harness/setup)
-	@harness/check $(STEP)
+	$(if $(filter list,$(STEP)),,@harness/do setup)
+	@harness/do check $(STEP)
 
 dist:
-	@harness/dist
+	@harness/do dist
 
 lint:
-	@harness/setup $(TESTS) --lint
-	@harness/kernel direct
-	@harness/lint
+	@harness/do setup $(TESTS) --lint
+	@harness/do kernel direct
+	@harness/do lint
 
 rules:
-	@harness/rules.py $(if $(RULE),--rule $(RULE)) "$${BUILD:-build}/check"
+	@harness/do rules $(if $(RULE),--rule $(RULE)) "$${BUILD:-build}/check"
 
 reference:
-	@harness/setup $(TESTS)
-	@harness/reference
+	@harness/do setup $(TESTS)
+	@harness/do reference
 
 wine:
-	@harness/setup $(GUEST) --wine
-	@harness/wine
+	@harness/do setup $(GUEST) --wine
+	@harness/do wine
 
 matrix:
-	@harness/setup $(TESTS) --matrix
-	@harness/matrix
+	@harness/do setup $(TESTS) --matrix
+	@harness/do matrix
 
 matrix-%: arguments
-	@harness/setup $(TESTS) --matrix
-	@harness/matrix $*
+	@harness/do setup $(TESTS) --matrix
+	@harness/do matrix $*
 
 bench:
-	@harness/setup $(TESTS) --bench
-	@harness/bench
+	@harness/do setup $(TESTS) --bench
+	@harness/do bench
 
 soak:
-	@harness/setup $(TESTS) --soak
-	@harness/soak $(if $(QUICK),--quick)
+	@harness/do setup $(TESTS) --soak
+	@harness/do soak $(if $(QUICK),--quick)
 
 fuzz:
-	@harness/setup $(TESTS)
-	@harness/fuzz $(if $(OPERATIONS),--operations $(OPERATIONS)) $(if $(SEED),--seed $(SEED))
+	@harness/do setup $(TESTS)
+	@harness/do fuzz $(if $(OPERATIONS),--operations $(OPERATIONS)) $(if $(SEED),--seed $(SEED))
 
 mutants:
-	@harness/setup $(TESTS)
-	@harness/mutants $(if $(FUZZ),--fuzz) $(MUTANT)
+	@harness/do setup $(TESTS)
+	@harness/do mutants $(if $(FUZZ),--fuzz) $(MUTANT)
 
 coverage:
-	@harness/setup $(TESTS)
-	@harness/coverage
+	@harness/do setup $(TESTS)
+	@harness/do coverage
 
 bisectable:
-	@harness/setup $(TESTS)
-	@harness/bisectable
+	@harness/do setup $(TESTS)
+	@harness/do bisectable
 
 neighbours:
-	@harness/setup $(TESTS)
-	@harness/neighbours
+	@harness/do setup $(TESTS)
+	@harness/do neighbours
 
 deb:
-	@harness/setup $(KERNEL) --deb
-	@harness/deb
+	@harness/do setup $(KERNEL) --deb
+	@harness/do deb
 
 deb-test:
-	@harness/setup $(TESTS) --deb --deb-test
-	@harness/deb-test
+	@harness/do setup $(TESTS) --deb --deb-test
+	@harness/do deb-test
 
 kernel:
-	@harness/setup $(KERNEL)
-	@harness/kernel $(CONFIG)
+	@harness/do setup $(KERNEL)
+	@harness/do kernel $(CONFIG)
 
 kernel-image:
-	@harness/setup $(KERNEL)
-	@harness/kernel --image $(CONFIG)
+	@harness/do setup $(KERNEL)
+	@harness/do kernel --image $(CONFIG)
 
 selftests:
-	@harness/setup $(KERNEL) --tests
-	@harness/kernel --selftests $(CONFIG)
+	@harness/do setup $(KERNEL) --tests
+	@harness/do kernel --selftests $(CONFIG)
 
 htmldocs:
-	@harness/setup $(KERNEL) --htmldocs
-	@harness/htmldocs
+	@harness/do setup $(KERNEL) --htmldocs
+	@harness/do htmldocs
 
 man:
 	@man -l man/*.2const 2>/dev/null || mandoc -a man/*.2const
 
 tree:
-	@harness/setup --tree
-	@harness/tree
+	@harness/do setup --tree
+	@harness/do tree
 
 refresh:
-	@harness/setup --tree
-	@harness/refresh
+	@harness/do setup --tree
+	@harness/do refresh
 
 series:
-	@harness/series.py
+	@harness/do series
 
 base-files:
-	@harness/setup --tree
-	@harness/base-files
+	@harness/do setup --tree
+	@harness/do base-files
 
 clean:
-	@harness/clean
+	@harness/do clean
 
 distclean:
-	@harness/clean --all
+	@harness/do clean --all

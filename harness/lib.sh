@@ -61,21 +61,21 @@ need_space()
 		    "Make room, or put the build directory elsewhere: BUILD=<directory>"
 }
 
-# need_command COMMAND: it is there, or its package is told, by what harness/setup installs it for.
+# need_command COMMAND: it is there, or its package is told, by what harness/do setup installs it for.
 need_command()
 {
 	local word
 	command -v "$1" >/dev/null || {
-		word=$(awk -F' *[|] *' -v c="$1" '$2 == c { sub(/ .*/, "", $3); print " --" $3; exit }' "$ROOT/harness/packages" || true)
-		die "$1 is missing; run: harness/setup$word"
+		word=$(awk -F' *[|] *' -v c="$1" '$2 == c { sub(/ .*/, "", $3); print " --" $3; exit }' "$ROOT/harness/packages/packages.list" || true)
+		die "$1 is missing; run: harness/do setup$word"
 	}
 }
 
 # check_config NAME: there is such a configuration.
 check_config()
 {
-	[ -f "$ROOT/harness/configs/$1.config" ] ||
-		die "unknown CONFIG '$1'; known: $(cd "$ROOT/harness/configs" && printf '%s\n' *.config | sed 's/\.config$//' | xargs)"
+	[ -f "$ROOT/harness/build/configs/$1.config" ] ||
+		die "unknown CONFIG '$1'; known: $(cd "$ROOT/harness/build/configs" && printf '%s\n' *.config | sed 's/\.config$//' | xargs)"
 }
 
 # split VARIABLE ARRAY: its words; quotes and backslashes as in a shell, but nothing is expanded.

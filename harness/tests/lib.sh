@@ -93,11 +93,24 @@ waits()
 	wait "$command" || true
 }
 
-# fake NAME: a script of the harness in the repository $R, which is made up; bash, from stdin.
+# repository: a made-up repository $R, which has the harness and nothing else.
+repository()
+{
+	R=$SCRATCH/repo
+	mkdir -p "$R"
+	cp -a "$ROOT/harness" "$R/"
+	rm -r "$R/harness/tests" "$R"/harness/campaigns/mutations/*
+}
+
+# fake NAME: a command of the harness in $R; bash, from stdin.
 fake()
 {
-	{ echo '#!/bin/bash' && cat; } >"$R/harness/$1"
-	chmod +x "$R/harness/$1"
+	local path
+	path=$(find "$R/harness" -mindepth 2 -maxdepth 2 \( -name "$1" -o -name "${1//-/_}.py" \) -print -quit)
+	path=${path%/*}/$1
+	rm -f "$path" "${path//-/_}.py"
+	{ echo '#!/bin/bash' && cat; } >"$path"
+	chmod +x "$path"
 }
 
 # row FIELD...: a row of a table, with tabs between its fields.

@@ -6,7 +6,7 @@
  * tells who served the raw one: Windows' system, that is ntdll.so, or Linux,
  * which took the number for one of its own.
  *
- * Prints one line a subject, for harness/wine.py. Exit status: 42, given by a
+ * Prints one line a subject, for harness/do wine.py. Exit status: 42, given by a
  * raw NtTerminateProcess; 43, that call came back; 3, something is missing.
  *
  * Usage: raw.exe             all of it

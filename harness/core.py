@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What all rooms of the harness share: places, errors, locks, steps, and commands of others.
+
+Results go to stdout. What is said to people goes to stderr.
+"""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+HARNESS = pathlib.Path(__file__).resolve().parent
+ROOT = HARNESS.parent
+BUILD = pathlib.Path(os.path.realpath(os.environ.get("BUILD") or ROOT / "build"))
+
+HELD = []
+
+
+class Error(Exception):
+    """An error that ends the command: a message that names the cause and the remedy, and the exit status."""
+
+    def __init__(self, message, status=2):
+        super().__init__(message)
+        self.status = status
+
+
+def say(*lines):
+    """Tell people something."""
+    print(*lines, sep="\n", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def step(text):
+    """Say that something begins, and how long it took."""
+    begin = time.monotonic()
+    say(f"* {text}")
+    yield
+    say(f"  done in {round(time.monotonic() - begin)} s")
+
+
+@contextlib.contextmanager
+def every(report):
+    """Call report() now and then, to say how far a step is."""
+    pause = 5 if sys.stderr.isatty() else 30
+    ended = threading.Event()
+
+    def watch():
+        while not ended.wait(pause):
+            report()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def need_space(directory, megabytes, purpose):
+    """Check for disk space before a step: a full disk shows in strange ways."""
+    os.makedirs(directory, exist_ok=True)
+    free = shutil.disk_usage(directory).free >> 20
+    if free < megabytes:
+        raise Error(f"no space on the disk of {directory}: {purpose} needs {megabytes} MB, {free} MB are free. "
+                    "Make room, or put the build directory elsewhere: BUILD=<directory>")
+
+
+def lock(name, build=BUILD):
+    """Wait until no other run holds the lock of that name in the directory BUILD. It ends with this process."""
+    os.makedirs(build, exist_ok=True)
+    # Not inherited by the processes that are started.
+    held = open(os.path.join(build, f".lock-{name}"), "w", encoding="utf-8")
+    HELD.append(held)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"* Waiting for another run that is at work on {build} ({name})")
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+
+def rows(path):
+    """The rows of a table between tabs, without its comments, each with its place."""
+    for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        if line and not line.startswith("#"):
+            yield f"{path.name}:{number}", line.split("\t")
+
+
+def run(*command, **options):
+    """Run a command of the harness, harness/do COMMAND; its status is checked unless check=False says not to."""
+    options.setdefault("check", True)
+    try:
+        return subprocess.run([HARNESS / "do", *command], **options)
+    except subprocess.CalledProcessError as failed:
+        # The command has told its cause.
+        raise Error(f"harness/do {' '.join(map(str, command))} failed", failed.returncode) from None
+
+
+def output(*command, **options):
+    """What such a command prints, without the newline at the end."""
+    return run(*command, stdout=subprocess.PIPE, text=True, **options).stdout.rstrip("\n")
+
+
+def git_environment():
+    """For git in a tree of the build directory: not the user's configuration, nor the directory that make was called from."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+            "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_OPTIONAL_LOCKS": "0"}

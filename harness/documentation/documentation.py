@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Build the programs that the documentation shows, run them in the guest, and
+compare what they print with what the text says that they print.
+
+Usage: documentation            all of the above
+       documentation --build    only build them
+       documentation --direct   all, for what build/tree's text says of direct dispatch,
+                                which is in the kernel "direct" only
+
+They are built for each ABI with the machine's headers, which may be older than
+the feature, and compiled with the headers of the series as well. The sources
+and programs are left in build/documentation/. DOCS_ROOT is another place to
+find the texts in, KERNEL_IMAGE a kernel that exists already.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+from harness import core
+
+ROOT = core.ROOT
+BUILD = core.BUILD
+TEXTS = pathlib.Path(os.environ.get("DOCS_ROOT") or ROOT)
+OUT = BUILD / "documentation"
+HEADERS = OUT / "include"
+
+CFLAGS = ["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+
+# What is between what a program printed and what the next one did.
+MARK = "documentation:"
+
+# Roff's ways to write what is in a program.
+ESCAPES = {r"\-": "-", r"\[rs]": "\\", r"\[aq]": "'", r"\[dq]": '"',
+           r"\[ti]": "~", r"\[ha]": "^", r"\[ga]": "`", r"\&": "", r"\~": " "}
+
+
+def pieces_of_rst(text, caption):
+    """The code blocks with this caption, one after the other."""
+    lines = text.expandtabs(8).split("\n")
+    raw = text.split("\n")
+    found, at = [], 0
+    while at < len(lines):
+        at += 1
+        if not lines[at - 1].startswith(".. code-block::"):
+            continue
+        if lines[at].strip() != f":caption: {caption}":
+            continue
+        end = at + 1
+        while end < len(lines) and (not lines[end] or lines[end].startswith(" ")):
+            end += 1
+        body = raw[at + 1:end]
+        if any(line and not line.startswith("\t") for line in body):
+            raise core.Error(f"a block of {caption} is not indented by a tab")
+        found.append("\n".join(line[1:] for line in body).strip("\n"))
+        at = end
+    return "\n\n".join(found)
+
+
+def unescape(match):
+    if match[0] not in ESCAPES:
+        raise core.Error(f"an escape that is not known here: {match[0]}")
+    return ESCAPES[match[0]]
+
+
+def pieces_of_man(text, kind, name):
+    """What stands between .\\" KIND BEGIN (name) and .\\" KIND END."""
+    match = re.search(rf'^\.\\" {kind} BEGIN \({re.escape(name)}\)\n(.*?)^\.\\" {kind} END$',
+                      text, re.M | re.S)
+    if not match:
+        return ""
+    lines = []
+    for line in match[1].splitlines():
+        if line.startswith(".RB $"):        # the command
+            continue
+        if line.startswith("."):
+            if line not in (".EX", ".EE"):
+                raise core.Error(f"{name}: unexpected request: {line}")
+            continue
+        if re.search(r"(?<!\\)-", line) and kind == "SRC":
+            raise core.Error(f"{name}: a '-' that would be shown as a hyphen: {line}")
+        lines.append(re.sub(r"\\(\[\w+\]|.)", unescape, line))
+    return "\n".join(lines).strip("\n")
+
+
+class Program:
+    """A program in a text."""
+
+    def __init__(self, text, name, abis):
+        self.text, self.name, self.abis = text, name, abis
+        try:
+            content = (TEXTS / text).read_text(encoding="utf-8")
+        except OSError as e:
+            raise core.Error(f"{text}: {e.strerror}") from None
+        if text.endswith(".rst"):
+            self.source = pieces_of_rst(content, name)
+            self.output = pieces_of_rst(content, f"output of {name}")
+        else:
+            self.source = pieces_of_man(content, "SRC", name)
+            self.output = pieces_of_man(content, "OUTPUT", name)
+        if not self.source:
+            raise core.Error(f"{text}: there is no program {name} in it")
+        if not self.output:
+            raise core.Error(f"{text}: it does not say what {name} prints")
+        self.path = OUT / name
+        self.path.write_text(self.source + "\n", encoding="utf-8")
+
+    def binary(self, abi):
+        return OUT / f"{self.path.stem}_{abi}"
+
+    def compile(self, abi):
+        """With the machine's headers, then with the series'. Returns what went wrong."""
+        cc = [os.environ.get("CC") or "gcc", f"-m{abi}", *CFLAGS]
+        for more in (["-o", self.binary(abi)], ["-fsyntax-only", "-isystem", HEADERS]):
+            done = subprocess.run([*cc, *more, self.path], capture_output=True, text=True,
+                                  check=False)
+            if done.returncode:
+                return done.stderr
+        return ""
+
+
+def programs(direct):
+    guide = "Documentation/admin-guide/syscall-user-dispatch.rst"
+    man = "man/{}.2const"
+    if direct:
+        return [Program(str(BUILD / "tree" / guide), "forward.c", ("64",))]
+    return [
+        Program(guide, "catch.c", ("64", "x32", "32")),
+        Program(man.format("PR_SET_SYSCALL_USER_DISPATCH"), "refuse.c", ("64", "x32")),
+        Program(man.format("PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG"), "config.c",
+                ("64", "x32", "32")),
+    ]
+
+
+def install_headers():
+    """Those that the series adds to; programs include them as they are."""
+    for name in ("linux/prctl.h", "linux/ptrace.h"):
+        header = BUILD / "tree" / "include" / "uapi" / name
+        if not header.is_file():
+            raise core.Error(f"there is no {header}; run: make tree")
+        (HEADERS / name).parent.mkdir(parents=True, exist_ok=True)
+        (HEADERS / name).write_bytes(header.read_bytes())
+
+
+def run(binaries, more):
+    """{binary's name: (exit status, output)} of all, in one guest; MORE is for its environment."""
+    script = OUT / "all"
+    script.write_text("#!/bin/sh\n" + "".join(
+        f"echo '{MARK} {b.name}'\n./{b.name}\necho '{MARK} status' $?\n" for b in binaries))
+    script.chmod(0o755)
+    done = subprocess.run([ROOT / "harness" / "do", "run", "program"], check=False,
+                          stdout=subprocess.PIPE, text=True, errors="replace",
+                          env={**os.environ, **more, "PROG": str(script), "ARGS": "",
+                               "FILES": " ".join(str(b) for b in binaries)})
+    console = done.stdout.replace("\r", "")
+    return {m[1]: (int(m[3]), m[2].rstrip("\n")) for m in re.finditer(
+        rf"^{MARK} (\w+)\n(.*?)^{MARK} status (\d+)$", console, re.M | re.S)}
+
+
+def main():
+    if sys.argv[1:] not in ([], ["--build"], ["--direct"]):
+        raise core.Error("usage: documentation [--build | --direct]")
+    direct = sys.argv[1:] == ["--direct"]
+    OUT.mkdir(parents=True, exist_ok=True)
+    passed, failed, built = 0, 0, {}
+    shown = programs(direct)
+    install_headers()
+
+    def result(ok, what, why=""):
+        nonlocal passed, failed
+        passed, failed = passed + ok, failed + (not ok)
+        print(f"{'ok' if ok else 'NOT OK'}: {what}")
+        for line in why.splitlines():
+            print(f"    {line}")
+
+    for program in shown:
+        for abi in program.abis:
+            errors = program.compile(abi)
+            result(not errors, f"{program.name} of {program.text} builds for {abi}", errors)
+            if not errors:
+                built[program.binary(abi)] = program
+
+    if sys.argv[1:] != ["--build"]:
+        seen = run(list(built), {"CONFIG": "direct"} if direct else {}) if built else {}
+        for binary, program in built.items():
+            status, output = seen.get(binary.name, (None, ""))
+            why = ""
+            if status != 0 or output != program.output:
+                why = (f"exit status {status}; printed:\n{output}\n"
+                       f"{program.text} says:\n{program.output}")
+            result(not why, f"{binary.name} prints what {program.text} says", why)
+
+    print(f"{passed} passed, {failed} failed")
+    return failed != 0

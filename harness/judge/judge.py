@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Judge one run of the kselftests in the guest.
+
+The results come from the verdict, which the guest writes to its second serial
+port. The console is only searched for errors that the kernel reports. A test
+without a result, a plan that is not met and a missing end count as failures.
+"""
+
+import argparse
+import fnmatch
+import re
+
+from harness import core
+
+SKIP_LIST = core.HARNESS / "judge" / "skips.tsv"
+SPLAT_LIST = core.HARNESS / "judge" / "splats.tsv"
+
+# Console lines with which a kernel reports an error. The exceptions are in splats.tsv.
+SPLATS = re.compile(
+    r"WARNING:|BUG:|\bBUG at\b|\bOops\b|kernel BUG|Kernel panic|general protection|"
+    r"Call Trace:|unable to handle|UBSAN:|KASAN:|KCSAN:|KMSAN:|KFENCE:|kmemleak: (?!Kernel memory leak detector initialized)|"
+    r"INFO: .*(stall|blocked for more|lockdep|suspicious|possible|inconsistent)|"
+    r"possible (circular|recursive|irq lock inversion)|suspicious RCU|rcu: .*(stall|detected)|"
+    r"inconsistent lock state|bad unlock balance|held lock freed|lock held when returning|"
+    r"sleeping function called|scheduling while atomic|soft lockup|hard LOCKUP|"
+    r"refcount_t:|stack-protector:|double fault|invalid opcode|divide error|"
+    r"Out of memory:|list_(add|del) corruption|Bad page state|nobody cared|------------\[ cut here")
+
+OUTER = re.compile(r"(not )?ok (\d+) selftests: (\S+): (\S+)(?: # (.*))?$")
+INNER = re.compile(r"(not )?ok (\d+)(?: (?!#)(.*?))?(?: ?# ?(SKIP|XFAIL|TODO|error)\b ?(.*))?$", re.IGNORECASE)
+PLAN = re.compile(r"1\.\.(\d+)(?: # ?SKIP ?(.*))?$")
+RUN = re.compile(r"#  RUN {11}(\S+) \.\.\.$")
+RULES = re.compile(r"(?:[A-Z]\d+_)+")
+
+
+class Report:
+    """The results of the tests, and the failures with the lines that explain them."""
+
+    def __init__(self):
+        self.results = []       # (program:test, "pass" | "fail" | "skip", reason)
+        self.failures = []      # (what, [lines that explain])
+
+    def add(self, name, result, reason=""):
+        self.results.append((name, result, reason))
+
+    def fail(self, what, lines=()):
+        self.failures.append((what, list(lines)))
+
+    def count(self, result):
+        return sum(1 for r in self.results if r[1] == result)
+
+
+class Program:
+    """The TAP output of one test program, as the runner passes it on."""
+
+    def __init__(self, name, report):
+        self.name, self.report = name, report
+        self.plan = self.running = None
+        self.number = 0
+        self.bad = False
+        self.lines = []         # printed since the last result: they explain a failure
+
+    def fail(self, what, lines=()):
+        self.bad = True
+        self.report.fail(f"{self.name}: {what}", lines)
+
+    def result(self, test, result, reason=""):
+        self.report.add(f"{self.name}:{test}", result, reason)
+
+    def feed(self, line):
+        plan = PLAN.match(line)
+        run = RUN.match(line)
+        if plan:
+            if self.plan is not None:
+                self.fail("the program printed a second plan")
+            self.plan = int(plan[1])
+            if plan[2] is not None and self.plan == 0:
+                self.report.add(self.name, "skip", plan[2] or "unknown")
+            elif self.plan == 0:
+                self.fail("the program planned no tests")
+        elif line.startswith("Bail out!"):
+            self.fail(line, self.lines)
+        elif run:
+            if self.running is not None:
+                self.fail(f"{self.running} has no result", self.lines)
+            self.running, self.lines = run[1], []
+        elif re.match(r"(not )?ok\b", line):
+            self.test(line)
+        else:
+            self.lines.append(line)
+
+    def test(self, line):
+        match = INNER.match(line)
+        if not match:
+            self.fail(f"a result is not readable: {line}")
+            return
+        failed, number, name, directive, reason = match.groups()
+        self.number += 1
+        if int(number) != self.number:
+            self.fail(f"expected result {self.number}, but got: {line}")
+            self.number = int(number)
+        # 5.10's kselftest_harness.h names a skipped test only in the RUN line before it.
+        test = self.running or name or reason or f"test {number}"
+        if self.running and name and name != self.running:
+            self.fail(f"{self.running} was running, but the result is for {name}")
+        if failed:
+            self.result(test, "fail")
+            self.fail(f"{test} failed", self.lines)
+        elif directive and directive.upper() == "SKIP":
+            self.result(test, "skip", reason or "unknown")
+        elif directive:
+            self.result(test, "fail")
+            self.fail(f"{test}: {directive} does not count as passed", self.lines)
+        else:
+            self.result(test, "pass")
+        self.running, self.lines = None, []
+
+    def cut_off(self):
+        """The verdict goes on, or ends, without the runner's result for the program."""
+        where = f" in {self.running}" if self.running else ""
+        self.fail(f"stopped{where}, the runner has no result for it", self.lines)
+
+    def finish(self, failed, remark):
+        """The runner's own result for the program: REMARK is the text after its #."""
+        if self.running is not None:
+            self.fail(f"{self.running} has no result", self.lines)
+        if self.plan is None:
+            self.fail("the program printed no plan", self.lines)
+        elif self.number != self.plan:
+            self.fail(f"{self.plan} tests were planned, but there are {self.number} results")
+        if failed and (not self.bad or not re.match(r"exit=1$", remark or "")):
+            self.fail(f"the program failed ({explain(remark)})", self.lines)
+        elif not failed and remark and remark != "SKIP":
+            self.fail(f"the runner added an unknown remark: {remark}")
+        elif not failed and remark and self.plan != 0:
+            self.fail("the runner reports a skip, but the program did not skip")
+
+
+def explain(remark):
+    match = re.match(r"exit=(\d+)$", remark or "")
+    status = int(match[1]) if match else 0
+    return f"{remark}: killed by signal {status - 128}" if status > 128 else remark or "no reason given"
+
+
+def judge_verdict(lines, nonce, report):
+    """Split the verdict into collections and programs. Every line must belong to one."""
+    begin, end = f"guest: begin {nonce}", f"guest: end {nonce} status "
+    state, program, planned, done = "before", None, None, 0
+    programs, outside = 0, []
+
+    def close_collection():
+        if program is not None:
+            program.cut_off()
+        if state != "inside":
+            return
+        if planned is None:
+            report.fail("the runner printed no plan")
+        elif planned == 0:
+            report.fail("the runner planned no tests")
+        elif done != planned:
+            report.fail(f"the runner planned {planned} programs, but there are {done} results")
+
+    for line in lines:
+        outer = OUTER.match(line)
+        if line.startswith("guest: "):
+            if line == begin and state == "before":
+                state = "begun"
+            elif line.startswith(end) and state in ("begun", "inside"):
+                close_collection()
+                program, state = None, "ended"
+                if line != end + "0":
+                    report.fail(f"the runner ended with status {line[len(end):]}")
+            else:
+                report.fail(f"the verdict has a forged or misplaced line: {line}")
+        elif state in ("before", "ended"):
+            outside.append(line)
+        elif line == "TAP version 13":
+            close_collection()
+            program, planned, done, state = None, None, 0, "inside"
+        elif PLAN.match(line):
+            if planned is not None:
+                report.fail("the runner printed a second plan")
+            planned = int(PLAN.match(line)[1])
+        elif re.match(r"# selftests: \S+: \S+$", line):
+            if program is not None:
+                program.cut_off()
+            program = Program(line.split()[-1], report)
+        elif outer:
+            failed, number, _, name, remark = outer.groups()
+            done += 1
+            programs += 1
+            if int(number) != done:
+                report.fail(f"expected the runner's result {done}, but got: {line}")
+            if program is None or program.name != name:
+                report.fail(f"the runner has a result for a program that it did not start: {line}")
+            else:
+                program.finish(bool(failed), remark)
+            program = None
+        elif line.startswith("#") and program is not None:
+            program.feed(line[2:])
+        else:
+            report.fail(f"the verdict has a line that is not TAP: {line}")
+    if outside:
+        report.fail(f"the verdict has {len(outside)} lines before its begin or after its end; "
+                    f"the first is: {outside[0]}")
+    if state == "before":
+        report.fail("the verdict has no begin: the guest did not come up")
+    elif state != "ended":
+        close_collection()
+        report.fail("the verdict has no end: the guest hung, its kernel crashed, "
+                    "or a process that a test left running blocked the runner")
+    if not programs:
+        report.fail("no program has a result")
+
+
+def judge_console(lines, exceptions, report):
+    for number, line in enumerate(lines):
+        if SPLATS.search(line) and not any(e.search(line) for e in exceptions):
+            report.fail(f"console: {line.strip()}", (text.strip() for text in lines[number + 1:number + 6]))
+            return      # the lines after a splat belong to it
+
+
+def judge_skips(listed, report):
+    """Check the skips against the list. Return a line for every row that was used."""
+    counts = {}
+    ran = {name.split(":")[0] for name, _, _ in report.results}
+    for name, result, reason in report.results:
+        rows = [pattern for pattern in listed if fnmatch.fnmatchcase(name, pattern)]
+        if result == "skip" and not rows:
+            report.fail(f"{name} was skipped and is not listed: {reason}")
+        elif result != "skip" and rows:
+            report.fail(f"{name} is listed as skipped ({rows[0]}), but it ran")
+        elif rows:
+            counts[rows[0]] = counts.get(rows[0], 0) + 1
+    for pattern in listed:
+        program = pattern.split(":")[0]
+        if any(fnmatch.fnmatchcase(name, program) for name in ran) and \
+           not any(fnmatch.fnmatchcase(name, pattern) for name, _, _ in report.results):
+            report.fail(f"{pattern} is listed as skipped, but there is no such test")
+    return [f"skipped: {count} of {pattern}: {listed[pattern]}" for pattern, count in counts.items()]
+
+
+def read_lines(path, what):
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as f:
+            return f.read().replace("\r", "").split("\n")
+    except OSError as error:
+        raise core.Error(f"cannot read {what} {path}: {error.strerror}") from error
+
+
+def read_table(path, kernel):
+    """Read rows of kernel, pattern and reason. Return {pattern: reason} for this kernel."""
+    table = {}
+    for number, line in enumerate(read_lines(path, "the list"), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = line.split("\t")
+        if len(fields) != 3 or not all(field.strip() for field in fields):
+            raise core.Error(f"{path}:{number}: a row needs three fields, separated by tabs: kernel, pattern, reason")
+        if fnmatch.fnmatchcase(kernel, fields[0]):
+            table[fields[1]] = fields[2]
+    return table
+
+
+def rule_of(name):
+    """The rules in a test's name: "A1 A2" for args_64:global.A1_A2_refused."""
+    match = RULES.match(name.rsplit(".", 1)[-1].rsplit(":", 1)[-1])
+    return match[0].strip("_").replace("_", " ") if match else "-"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Judge one run of the kselftests in the guest.")
+    parser.add_argument("--kernel", required=True, metavar="NAME", help="the run's name in the lists")
+    parser.add_argument("--verdict", required=True, metavar="FILE")
+    parser.add_argument("--console", required=True, metavar="FILE")
+    parser.add_argument("--nonce", required=True)
+    parser.add_argument("--skips", default=SKIP_LIST, metavar="FILE")
+    parser.add_argument("--splats", default=SPLAT_LIST, metavar="FILE")
+    parser.add_argument("--says", metavar="TEXT",
+                        help="fail unless a line of the verdict ends in TEXT")
+    parser.add_argument("--tests", metavar="FILE", help="write a line of rules, test and result for every test")
+    options = parser.parse_args()
+    if not re.fullmatch(r"\S+", options.nonce):
+        raise core.Error("the nonce is empty or has blanks")
+
+    report = Report()
+    skips = read_table(options.skips, options.kernel)
+    try:
+        exceptions = [re.compile(p) for p in read_table(options.splats, options.kernel)]
+    except re.error as error:
+        raise core.Error(f"{options.splats}: {error.pattern}: {error}") from error
+
+    verdict = read_lines(options.verdict, "the verdict")
+    rest = verdict.pop()
+    judge_verdict(verdict, options.nonce, report)
+    if rest:
+        report.fail(f"the verdict stops in the middle of a line: {rest}")
+    if options.says and not any(line.endswith(options.says) for line in verdict):
+        report.fail(f"no line of the verdict ends in: {options.says}")
+    skipped = judge_skips(skips, report)
+    judge_console(read_lines(options.console, "the console"), exceptions, report)
+
+    if options.tests:
+        with open(options.tests, "w", encoding="utf-8") as f:
+            for name, result, _ in report.results:
+                f.write(f"{rule_of(name)}\t{name}\t{result}\n")
+
+    print("\n".join(skipped), end="\n" if skipped else "")
+    for what, lines in report.failures:
+        print(f"FAILED: {what}")
+        for line in filter(None, lines[-20:]):
+            print(f"    {line}")
+    print(f"{report.count('pass')} passed, {len(report.failures)} failed, {report.count('skip')} skipped")
+    return 1 if report.failures or not report.results else 0

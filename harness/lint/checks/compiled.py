@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A tool that works like a compiler, on each object whose source the series touches, and again on
+the base's version of it.
+
+As a program, it stands in for the kernel build's CHECK, which is called with the options of each
+compilation: compiled.py <directory for the output> <tool> <option>... <file>
+"""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import sys
+
+from series import (BASE, BUILD, OBJECTS, OUT, ROOT, TREE, Error, added, changes, is_kernel, make_base,
+                    need, output, run)
+
+
+def sources():
+    """What is compiled for the kernel, and for programs that run while it is built."""
+    all_c = [p for p in changes() if p.endswith(".c") and is_kernel(p)]
+    host = [p for p in all_c if not (OBJECTS / p).with_suffix(".o").exists() and host_command(p).exists()]
+    return [p for p in all_c if p not in host], host
+
+
+def host_command(source):
+    """Where the kernel build keeps the command that made a host program of it."""
+    path = OBJECTS / source
+    return path.with_name(f".{path.stem}.cmd")
+
+
+def objects():
+    return [re.sub(r"c$", "o", p) for p in sources()[0]]
+
+
+def kernel_make(*arguments):
+    """The kernel's make, as make kernel calls it."""
+    if not (OBJECTS / ".config").exists():
+        raise Error(f"no kernel in {OBJECTS}; run: make kernel CONFIG=direct")
+    return output(ROOT / "harness/do kernel", "--make", "direct", *arguments)
+
+
+def said(tool, *options):
+    """What TOOL says because of the series."""
+    need(tool)
+    make_base()
+    directory = OUT / tool
+    shutil.rmtree(directory, ignore_errors=True)
+    kernel, host = sources()
+    # The build keeps the environment from it.
+    me = shlex.join(["env", f"BUILD={BUILD}", sys.executable, str(pathlib.Path(__file__).resolve()),
+                     str(directory), tool])
+    log = kernel_make("W=1", "C=2", f"CHECK={me}", *options, *objects())
+    for source in host:
+        words = shlex.split(host_command(source).read_text().splitlines()[0].partition(":= ")[2])
+        place = words.index("-o")
+        # What the host's libc has in its headers is no business of the kernel.
+        run(*shlex.split(me), *words[1:place], "-Wextra", "-Wno-unused-parameter", *words[place + 2:], cwd=OBJECTS)
+    lines = []
+    for source in kernel + host:
+        after, before = directory / f"{source}.after", directory / f"{source}.before"
+        if not after.exists():
+            raise Error(f"{tool} has not seen {source}; the kernel's make said:\n{log}")
+        lines += added(before.read_text() if before.exists() else "", after.read_text())
+    return lines
+
+
+def stand_in(directory, tool, *words):
+    """Writes what the tool says of the file, and of the base's, to <file>.after and <file>.before."""
+    source = words[-1]
+    # The list of headers is for the build alone.
+    options = [w for w in words[:-1] if not w.startswith("-Wp,-MMD,")]
+    if tool == "gcc":
+        options += ["-c", "-o", "/dev/null", "-fno-diagnostics-show-caret"]
+    relative = os.path.relpath(os.path.realpath(source), TREE)
+    of_base = []
+    for option in options:
+        # The base's version of a header comes before the patched one.
+        if option.startswith(f"-I{TREE}/"):
+            of_base.append(option.replace(f"-I{TREE}/", f"-I{BASE}/"))
+        of_base.append(option)
+    write(f"{directory}/{relative}.after", tool, *options, source)
+    if (BASE / relative).exists():
+        # Headers beside the source need no -I there.
+        write(f"{directory}/{relative}.before", tool, *of_base, "-I", os.path.dirname(source), BASE / relative)
+
+
+def write(path, *command):
+    done = run(*command)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(done.stdout)
+        if done.returncode:
+            file.write(f"error: {command[0]} ended with status {done.returncode}\n")
+
+
+if __name__ == "__main__":
+    stand_in(*sys.argv[1:])

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the checks of "make lint" share: what the series changes, and how to tell what a tool
+says because of it from what it says of the base as well.
+
+It is all taken from build/tree against its tag "base", edits that are not committed included.
+"""
+
+import collections
+import functools
+import io
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.append(str(ROOT))
+from harness import core     # noqa: E402: it is found only now
+BUILD = pathlib.Path(os.path.realpath(os.environ.get("BUILD") or ROOT / "build"))
+TREE = BUILD / "tree"
+OUT = BUILD / "lint"
+BASE = OUT / "base"         # the base's versions of what the series edits
+OBJECTS = BUILD / "direct"         # it has every line of the series
+
+
+class Error(Exception):
+    """Something that keeps a check from being made."""
+
+
+def need(command):
+    if not shutil.which(command):
+        raise Error(f"{command} is missing; run: harness/do setup")
+
+
+def run(*command, **options):
+    """The finished process, its output and errors as one text."""
+    return subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                          encoding="utf-8", errors="replace", **options)
+
+
+def output(*command, **options):
+    """The output of a command that has to succeed."""
+    done = run(*command, **options)
+    if done.returncode:
+        raise Error(f"{shlex.join(map(str, command))} failed:\n{done.stdout}")
+    return done.stdout
+
+
+def git(*arguments):
+    """git in build/tree, without the user's configuration."""
+    if not (TREE / ".git").exists():
+        raise Error(f"no kernel tree in {TREE}; run: make tree")
+    done = subprocess.run(["git", "-C", TREE, *arguments], env=core.git_environment(), check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode:
+        raise Error(f"git {shlex.join(arguments)} failed in {TREE}: {done.stderr.decode()}")
+    return done.stdout
+
+
+@functools.lru_cache
+def changes():
+    """{path: True for a new file, False for an edited one}"""
+    fields = git("diff", "-z", "--name-status", "--no-renames", "base", "--").decode().split("\0")
+    return {path: status == "A" for status, path in zip(fields[::2], fields[1::2]) if status != "D"}
+
+
+def new_files():
+    return [path for path, new in changes().items() if new]
+
+
+def edited_files():
+    return [path for path, new in changes().items() if not new]
+
+
+def is_kernel(path):
+    """Not one for user space."""
+    return path.split("/")[0] not in ("tools", "samples", "Documentation")
+
+
+def make_base():
+    """Fills BASE."""
+    shutil.rmtree(BASE, ignore_errors=True)
+    BASE.mkdir(parents=True)
+    edited = edited_files()
+    if edited:
+        with tarfile.open(fileobj=io.BytesIO(git("archive", "base", "--", *edited))) as archive:
+            archive.extractall(BASE)
+
+
+LOCATED = re.compile(r"(\S+?):(\d+)(?::\d+)?(?:-\d+)?:\s*(.*)")
+
+
+def findings(text):
+    """(file, message) of each line about a line of a file that the series touches; the line itself.
+
+    What stands in other files, such as headers of the base, is not the series' to answer for.
+    """
+    touched = changes()
+    found = []
+    for line in text.splitlines():
+        match = LOCATED.match(line)
+        if match:
+            path = os.path.normpath(OBJECTS / match[1])
+            for top in (BASE, TREE):
+                if path.startswith(f"{top}/"):
+                    path = path[len(f"{top}/"):]
+            # A message may name another line.
+            message = re.sub(r"\b(line |:)\d+", r"\1N", match[3])
+            if path in touched and not message.startswith("note:"):
+                found.append(((path, message), f"{path}:{match[2]}: {match[3]}"))
+        elif re.search(r"\berror\b", line, re.IGNORECASE):
+            found.append((("", line), line))
+    return found
+
+
+def added(before, after):
+    """The lines of a tool's output on the patched files that it does not print on the base's."""
+    known = collections.Counter(key for key, _ in findings(before))
+    new = []
+    for key, line in findings(after):
+        if known[key]:
+            known[key] -= 1
+        else:
+            new.append(line)
+    return new
+
+
+def main(check):
+    """Runs a check: a function that returns what there is to say, line by line."""
+    try:
+        said = check()
+    except Error as error:
+        sys.exit(f"error: {error}")
+    for line in said:
+        print(line)
+    sys.exit(bool(said))

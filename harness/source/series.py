@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Make patches/5.10/ from series/*.msg and the files that they list.
+
+Usage: series.py            write patches/5.10/
+       series.py --check    fail unless patches/5.10/ is what would be written
+       series.py --mbox     print the series as mails in one thread, after a cover letter
+
+A message file is the subject, an empty line, the body, a line "---", then the
+paths that the commit carries, one a line: a new file at its kernel path, or
+<file>.patch or <file>.<topic>.patch for an edit to <file>.
+
+SIGNOFF="Name <address>" in the environment adds that trailer; such a series
+goes to build/series/, as the committed one carries none.
+
+series/cover.txt is the cover letter: its subject, an empty line, the body. The
+list of the commits and the diffstat are added to it.
+
+This is text in, text out: it needs no kernel source and no git.
+"""
+
+import datetime
+import os
+import re
+import sys
+
+from harness import core
+
+ROOT = core.ROOT
+BUILD = core.BUILD
+PATCHES = ROOT / "patches" / "5.10"
+
+# The author's date of the first patch; each one after is a minute younger.
+FIRST_DATE = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.timezone.utc)
+
+# The top-level directories of the kernel that belong to the series here. (The
+# kernel's samples/ is missing: samples/ is this repository's own.)
+KERNEL_DIRS = """arch block certs crypto Documentation drivers fs include init
+    io_uring ipc kernel lib LICENSES mm net scripts security sound tools usr
+    virt""".split()
+
+# Lines in a message at which git am would take the message, or the mail, to end.
+ENDS_MESSAGE = re.compile(r"---|diff -|Index: |From ")
+
+HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+
+
+class Change:
+    """What one commit does to one kernel file, named by one line of a .msg."""
+
+    def __init__(self, listed):
+        self.listed = listed
+        self.source = ROOT / listed
+        self.is_edit = listed.endswith(".patch")
+        if not self.source.is_file():
+            raise core.Error(f"{listed} is listed but does not exist")
+        try:
+            self.text = self.source.read_text(encoding="utf-8")
+        except UnicodeDecodeError as e:
+            raise core.Error(f"{listed}: not UTF-8 text ({e})") from None
+        if self.text and not self.text.endswith("\n"):
+            raise core.Error(f"{listed}: no newline at the end")
+        self.added = self.removed = 0
+        if self.is_edit:
+            self.read_edit()
+        else:
+            self.read_new_file()
+
+    def read_new_file(self):
+        self.target = self.listed
+        self.mode = "100755" if os.access(self.source, os.X_OK) else "100644"
+        lines = self.text.split("\n")[:-1]
+        self.added = len(lines)
+        body = ""
+        if lines:
+            count = "1" if len(lines) == 1 else f"1,{len(lines)}"
+            body = (f"--- /dev/null\n+++ b/{self.target}\n"
+                    f"@@ -0,0 +{count} @@\n" + "".join(f"+{l}\n" for l in lines))
+        # No "index" line: the ids in it would differ from base to base.
+        self.diff = (f"diff --git a/{self.target} b/{self.target}\n"
+                     f"new file mode {self.mode}\n{body}")
+
+    def read_edit(self):
+        lines = self.text.split("\n")[:-1]
+        start = next((i for i, l in enumerate(lines) if l.startswith("--- ")), None)
+        if start is None or not lines[start + 1:] or not lines[start + 1].startswith("+++ "):
+            raise core.Error(f"{self.listed}: no '---' and '+++' lines, so not a diff")
+        self.target = self.edit_target(lines[start + 1][4:].split("\t")[0])
+        hunks = lines[start + 2:]
+        self.check_hunks(hunks, start + 3)
+        self.diff = (f"diff --git a/{self.target} b/{self.target}\n"
+                     f"--- a/{self.target}\n+++ b/{self.target}\n"
+                     + "".join(f"{l}\n" for l in hunks))
+
+    def edit_target(self, header):
+        """The file that is edited: the name says it but for a topic, the diff's header tells."""
+        name = self.listed[:-len(".patch")]
+        candidates = {name, name.rpartition(".")[0]}
+        for path in (header, header.partition("/")[2]):
+            if path and path in candidates:
+                return path
+        raise core.Error(f"{self.listed}: its diff is for '{header}', which is not what its name says")
+
+    def check_hunks(self, lines, number):
+        old = new = 0
+        for number, line in enumerate(lines, number):
+            head = HUNK.match(line)
+            if old == 0 and new == 0 and line.startswith("\\"):
+                continue
+            if old == 0 and new == 0:
+                if not head:
+                    raise core.Error(f"{self.listed}:{number}: expected '@@', found '{line}'"
+                                " (one file a .patch, nothing after its last hunk)")
+                old, new = (int(n) if n else 1 for n in head.groups())
+                continue
+            kind = line[:1] or " "
+            if kind not in " +-\\":
+                raise core.Error(f"{self.listed}:{number}: not a line of a diff: '{line}'")
+            old -= kind in " -"
+            new -= kind in " +"
+            self.added += kind == "+"
+            self.removed += kind == "-"
+            if old < 0 or new < 0:
+                raise core.Error(f"{self.listed}:{number}: the hunk is longer than its '@@' line says")
+        if old or new:
+            raise core.Error(f"{self.listed}: the last hunk is shorter than its '@@' line says")
+        if not lines:
+            raise core.Error(f"{self.listed}: has no hunks")
+
+
+class Commit:
+    """One series/*.msg."""
+
+    def __init__(self, path):
+        self.path = path
+        self.name = path.relative_to(ROOT).as_posix()
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if "---" not in lines:
+            raise core.Error(f"{self.name}: no line '---' before the list of paths")
+        cut = lines.index("---")
+        message, paths = lines[:cut], lines[cut + 1:]
+        while message and not message[-1]:
+            message.pop()
+        if len(message) < 3 or not message[0] or message[1]:
+            raise core.Error(f"{self.name}: wants a subject, an empty line and a body")
+        if not message[0].isascii():
+            raise core.Error(f"{self.name}: the subject is not plain ASCII")
+        for line in message:
+            if ENDS_MESSAGE.match(line):
+                raise core.Error(f"{self.name}: git am would end the message at '{line}'")
+            if line != line.rstrip():
+                raise core.Error(f"{self.name}: blank at the end of '{line}'")
+        self.subject, self.body = message[0], "\n".join(message[2:])
+        self.listed = [p.strip() for p in paths if p.strip()]
+        if not self.listed:
+            raise core.Error(f"{self.name}: lists no paths")
+
+    def read_changes(self):
+        self.changes = sorted((Change(p) for p in self.listed), key=lambda c: c.target)
+        targets = [c.target for c in self.changes]
+        for target in targets:
+            if targets.count(target) > 1:
+                raise core.Error(f"{self.name}: lists {target} twice")
+
+    def file_name(self, number):
+        """As git format-patch names it."""
+        slug = re.sub(r"[^A-Za-z0-9._]+", "-", self.subject)
+        slug = re.sub(r"\.+", ".", slug).strip("-").rstrip(".-")
+        return f"{number:04}-{slug}"[:57] + ".patch"
+
+
+def read_series():
+    """All commits, in order, without their changes."""
+    commits = [Commit(p) for p in sorted((ROOT / "series").glob("[0-9]*.msg"))]
+    if not commits:
+        raise core.Error("no series/*.msg")
+    owner = {}
+    for commit in commits:
+        for listed in commit.listed:
+            if listed in owner:
+                raise core.Error(f"{listed} is listed by {owner[listed]} and by {commit.name}:"
+                            " a path belongs to one commit")
+            owner[listed] = commit.name
+    return commits
+
+
+def check_all_listed(commits):
+    found = set(ROOT.glob("*.patch"))
+    for top in KERNEL_DIRS:
+        found |= {p for p in (ROOT / top).rglob("*") if not p.is_dir()}
+    names = {p.relative_to(ROOT).as_posix() for p in found if not is_leftover(p.name)}
+    stray = sorted(names - {p for c in commits for p in c.listed})
+    if stray:
+        raise core.Error("no series/*.msg lists\n  " + "\n  ".join(stray)
+                    + "\nlist it in the commit that it belongs to, or remove it")
+
+
+def is_leftover(name):
+    """An editor's file, not the series'."""
+    return name.endswith("~") or (name.startswith(".") and not name.startswith(".gitignore"))
+
+
+def check_order(commits):
+    """No file is edited before it is born."""
+    edited = {}
+    for commit in commits:
+        for change in commit.changes:
+            if change.is_edit:
+                edited.setdefault(change.target, commit.name)
+            elif change.target in edited:
+                raise core.Error(f"{commit.name} makes {change.target}, which"
+                            f" {edited[change.target]} edits before")
+
+
+def diffstat(changes):
+    """As git's, 80 columns wide, so that the bytes do not depend on a tool's version."""
+    counts = {}
+    for c in changes:
+        added, removed = counts.get(c.target, (0, 0))
+        counts[c.target] = added + c.added, removed + c.removed
+    most = max(sum(n) for n in counts.values())
+    width, digits = max(map(len, counts)), len(str(most))
+    room = max(80 - width - digits - 6, 10)
+
+    def scale(n):
+        return n if most <= room or n == 0 else 1 + n * (room - 2) // most
+
+    out = []
+    for target, (added, removed) in sorted(counts.items()):
+        graph = "+" * scale(added) + "-" * scale(removed)
+        out.append(f" {target:{width}} | {added + removed:{digits}} {graph}".rstrip())
+    added, removed = (sum(n) for n in zip(*counts.values()))
+    total = f" {len(counts)} file{'s' * (len(counts) != 1)} changed"
+    if added or not removed:
+        total += f", {added} insertion{'s' * (added != 1)}(+)"
+    if removed or not added:
+        total += f", {removed} deletion{'s' * (removed != 1)}(-)"
+    out.append(total)
+    out += [f" create mode {c.mode} {c.target}" for c in changes if not c.is_edit]
+    return "\n".join(out) + "\n"
+
+
+def head(author, number, total, subject, body, thread=""):
+    date = FIRST_DATE + datetime.timedelta(minutes=max(number - 1, 0))
+    width = len(str(total))
+    mime = "" if body.isascii() else ("MIME-Version: 1.0\n"
+                                      "Content-Type: text/plain; charset=UTF-8\n"
+                                      "Content-Transfer-Encoding: 8bit\n")
+    return (f"From {'0' * 40} Mon Sep 17 00:00:00 2001\n"
+            f"From: {author}\n"
+            f"Date: {date.strftime('%a, %d %b %Y %H:%M:%S %z')}\n"
+            f"{thread}"
+            f"Subject: [PATCH {number:0{width}}/{total}] {subject}\n{mime}\n")
+
+
+def message_id(author, number):
+    """Of one mail of the thread: the same each time, and nobody else's."""
+    domain = author.rpartition("@")[2].rstrip(">")
+    return f"<syscall-user-dispatch-5.10-{FIRST_DATE:%Y%m%d%H%M}-{number}@{domain}>"
+
+
+def with_signoff(body, signoff):
+    if not signoff:
+        return body
+    last = body.split("\n")[-1]
+    gap = "\n" if re.match(r"[A-Z][A-Za-z-]+: ", last) else "\n\n"
+    return f"{body}{gap}Signed-off-by: {signoff}"
+
+
+def read_author():
+    return (ROOT / "series" / "author").read_text(encoding="utf-8").strip()
+
+
+def patch(commit, number, total, author, signoff, thread=""):
+    """The text of one patch, a mail."""
+    body = with_signoff(commit.body, signoff)
+    return (head(author, number, total, commit.subject, body, thread)
+            + f"{body}\n---\n{diffstat(commit.changes)}\n"
+            + "".join(c.diff for c in commit.changes))
+
+
+def generate(commits, signoff):
+    """{file name: text} of the whole series."""
+    author, total = read_author(), len(commits)
+    files = {c.file_name(n): patch(c, n, total, author, signoff) for n, c in enumerate(commits, 1)}
+    files["series"] = ("# In the order in which they apply; each is a mail for git am.\n"
+                       + "".join(f"{name}\n" for name in files))
+    return files
+
+
+def cover_letter(commits, author, thread):
+    cover = ROOT / "series" / "cover.txt"
+    subject, _, body = cover.read_text(encoding="utf-8").strip().partition("\n")
+    if not body.startswith("\n") or not subject.isascii():
+        raise core.Error("series/cover.txt: wants a subject in plain ASCII, an empty line and a body")
+    subjects = "\n".join(f"  {c.subject}" for c in commits)
+    changes = sorted((ch for c in commits for ch in c.changes), key=lambda c: c.target)
+    return (head(author, 0, len(commits), subject, body, thread)
+            + f"{body.strip()}\n\n{subjects}\n\n{diffstat(changes)}")
+
+
+def mbox(commits, signoff):
+    """The mails, all of them replies to the cover letter."""
+    author = read_author()
+    first = message_id(author, 0)
+    mails = [cover_letter(commits, author, f"Message-ID: {first}\n")]
+    for number, commit in enumerate(commits, 1):
+        thread = (f"Message-ID: {message_id(author, number)}\n"
+                  f"In-Reply-To: {first}\nReferences: {first}\n")
+        mails.append(patch(commit, number, len(commits), author, signoff, thread))
+    return "\n".join(mails)
+
+
+def write(directory, files):
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.iterdir():
+        if old.name not in files:
+            old.unlink()
+    for name, text in files.items():
+        path = directory / name
+        data = text.encode()
+        if not path.exists() or path.read_bytes() != data:
+            path.write_bytes(data)
+
+
+def check(files):
+    there = {p.name: p.read_bytes() for p in PATCHES.iterdir()} if PATCHES.is_dir() else {}
+    wrong = [f"{n} is missing" for n in sorted(files.keys() - there.keys())]
+    wrong += [f"{n} is not of the series" for n in sorted(there.keys() - files.keys())]
+    wrong += [f"{n} differs" for n in sorted(files.keys() & there.keys())
+              if files[n].encode() != there[n]]
+    if wrong:
+        raise core.Error("patches/5.10 is not what series/ and the overlay generate:\n  "
+                    + "\n  ".join(wrong) + "\nrun: make series")
+
+
+def main():
+    option = sys.argv[1] if len(sys.argv) == 2 else None
+    if len(sys.argv) > 2 or option not in (None, "--check", "--mbox"):
+        sys.exit(__doc__.split("\n\n")[1])
+    signoff = os.environ.get("SIGNOFF", "")
+    if signoff and not re.fullmatch(r"[^<>]+ <[^<>\s]+@[^<>\s]+>", signoff):
+        raise core.Error(f"SIGNOFF='{signoff}' is not of the form 'Name <address>'")
+    commits = read_series()
+    for commit in commits:
+        commit.read_changes()
+    check_order(commits)
+    check_all_listed(commits)
+    if option == "--check":
+        check(generate(commits, ""))
+    elif option == "--mbox":
+        sys.stdout.reconfigure(encoding="utf-8")
+        print(mbox(commits, signoff), end="")
+    elif signoff:
+        write(BUILD / "series", generate(commits, signoff))
+        print(f"{BUILD / 'series'}: {len(commits)} patches, signed off by {signoff};"
+              " patches/5.10 carries no sign-off and stays as it is", file=sys.stderr)
+    else:
+        write(PATCHES, generate(commits, ""))
+        print(f"patches/5.10: {len(commits)} patches", file=sys.stderr)

@@ -21,6 +21,11 @@ BUILD = pathlib.Path(os.path.realpath(os.environ.get("BUILD") or ROOT / "build")
 HELD = []
 
 
+def built(name):
+    """Where what is built of the base is: the patched tree, or a configuration's kernel."""
+    return BUILD / name
+
+
 class Error(Exception):
     """An error that ends the command: a message that names the cause and the remedy, and the exit status."""
 

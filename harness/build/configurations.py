@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The configurations of kernels: the fragments harness/build/configs/CONFIG.config, and what their heads say.
+
+A head has directives, lines such as "# arch: x86_64"; harness/do kernel says which there are. One that a fragment
+does not have comes from the fragment that it is over ("# over: NAME"), and so on.
+"""
+
+import re
+
+from harness import core
+
+DIRECTORY = core.HARNESS / "build" / "configs"
+
+
+def names():
+    """All configurations, sorted."""
+    return sorted(path.stem for path in DIRECTORY.glob("*.config"))
+
+
+def fragment(config):
+    """The path of a configuration's own fragment. Raises an error if there is none."""
+    path = DIRECTORY / f"{config}.config"
+    if "/" in config or not path.is_file():
+        raise core.Error(f"unknown CONFIG '{config}'; known: {' '.join(names())}")
+    return path
+
+
+def own(config, name):
+    """The value of a directive of the fragment itself, "" if it has none."""
+    match = re.search(rf"^# {re.escape(name)}: *(.*)$", fragment(config).read_text(encoding="utf-8"), re.MULTILINE)
+    return match[1] if match else ""
+
+
+def chain(config):
+    """The configuration, and those that it is over, the lowest last."""
+    while config:
+        yield config
+        config = own(config, "over")
+
+
+def directive(config, name):
+    """The value of a directive, from the fragment itself or the first below it that has it; "" if none has."""
+    return next(filter(None, (own(one, name) for one in chain(config))), "")
+
+
+def stack(config):
+    """The paths of all that a configuration is made of, the lowest first: its fragments, before each what it is with."""
+    paths = []
+    for one in chain(config):
+        also = own(one, "with")
+        paths = [*([core.ROOT / also] if also else []), fragment(one), *paths]
+    return paths
+
+
+def lacks(config):
+    """The properties that the kernels of a configuration lack: "# lacks:", a set of the words of skips.tsv."""
+    return set(directive(config, "lacks").split())

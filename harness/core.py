@@ -18,12 +18,14 @@ HARNESS = pathlib.Path(__file__).resolve().parent
 ROOT = HARNESS.parent
 BUILD = pathlib.Path(os.path.realpath(os.environ.get("BUILD") or ROOT / "build"))
 
-HELD = []
+# The locks that this process holds: {name: file}.
+HELD = {}
 
 
 def built(name):
     """Where what is built of the base is: the patched tree, or a configuration's kernel."""
-    return BUILD / name
+    from harness.source import base    # it needs this module
+    return base.built() / name
 
 
 class Error(Exception):
@@ -76,17 +78,18 @@ def need_space(directory, megabytes, purpose):
                     "Make room, or put the build directory elsewhere: BUILD=<directory>")
 
 
-def lock(name, build=BUILD):
-    """Wait until no other run holds the lock of that name in the directory BUILD. It ends with this process."""
-    os.makedirs(build, exist_ok=True)
+def lock(name):
+    """Wait until no other run holds the lock of that name in the build directory. It ends with this process."""
+    if name in HELD:
+        return
+    os.makedirs(BUILD, exist_ok=True)
     # Not inherited by the processes that are started.
-    held = open(os.path.join(build, f".lock-{name}"), "w", encoding="utf-8")
-    HELD.append(held)
+    HELD[name] = open(os.path.join(BUILD, f".lock-{name}"), "w", encoding="utf-8")
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(HELD[name], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        say(f"* Waiting for another run that is at work on {build} ({name})")
-        fcntl.flock(held, fcntl.LOCK_EX)
+        say(f"* Waiting for another run that is at work on {BUILD} ({name})")
+        fcntl.flock(HELD[name], fcntl.LOCK_EX)
 
 
 def rows(path):
@@ -115,3 +118,22 @@ def git_environment():
     """For git in a tree of the build directory: not the user's configuration, nor the directory that make was called from."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
             "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_OPTIONAL_LOCKS": "0"}
+
+
+def shown(path):
+    """A path as people are told of it: from the repository on."""
+    path = pathlib.Path(path)
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def need_command(command):
+    """An Error if a command is missing: it names the package's word for harness/do setup."""
+    if shutil.which(command):
+        return
+    word = ""
+    for line in (HARNESS / "packages" / "packages.list").read_text(encoding="utf-8").splitlines():
+        fields = [field.strip() for field in line.split("|")]
+        if len(fields) == 4 and fields[1] == command:
+            word = f" --{fields[2].split()[0]}"
+            break
+    raise Error(f"{command} is missing; run: harness/do setup{word}")

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Make patches/5.10/ from series/*.msg and the files that they list.
+"""Make patches/NAME/ from series/NAME/*.msg and the files that they list, for every series.
 
-Usage: series.py            write patches/5.10/
-       series.py --check    fail unless patches/5.10/ is what would be written
-       series.py --mbox     print the series as mails in one thread, after a cover letter
+Usage: harness/do series             write patches/
+       harness/do series --check     fail unless patches/ is what would be written
+       harness/do series --mbox NAME print that series as mails in one thread, after a cover letter
 
 A message file is the subject, an empty line, the body, a line "---", then the
 paths that the commit carries, one a line: a new file at its kernel path, or
-<file>.patch or <file>.<topic>.patch for an edit to <file>.
+<file>.patch or <file>.<commit>.patch for an edit to <file>. The files of a
+series for a newer base stand below a directory, whose name comes first in the
+path: 7.2/kernel/signal.c.ahead.patch edits kernel/signal.c.
+
+series/NAME/on has the name of the series that this one stands on, if there is
+one. series/NAME/cover.txt is the cover letter: its subject, an empty line, the
+body. The list of the commits and the diffstat are added to it.
 
 SIGNOFF="Name <address>" in the environment adds that trailer; such a series
-goes to build/series/, as the committed one carries none.
-
-series/cover.txt is the cover letter: its subject, an empty line, the body. The
-list of the commits and the diffstat are added to it.
+goes to build/series/NAME/, as the committed one carries none.
 
 This is text in, text out: it needs no kernel source and no git.
 """
@@ -26,8 +29,8 @@ import sys
 from harness import core
 
 ROOT = core.ROOT
-BUILD = core.BUILD
-PATCHES = ROOT / "patches" / "5.10"
+SERIES = ROOT / "series"
+PATCHES = ROOT / "patches"
 
 # The author's date of the first patch; each one after is a minute younger.
 FIRST_DATE = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.timezone.utc)
@@ -42,6 +45,12 @@ KERNEL_DIRS = """arch block certs crypto Documentation drivers fs include init
 ENDS_MESSAGE = re.compile(r"---|diff -|Index: |From ")
 
 HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+
+
+def kernel_path(listed):
+    """The path in the kernel of a path in the repository: without the directory of a newer base."""
+    first, _, rest = listed.partition("/")
+    return listed if first in KERNEL_DIRS or not rest else rest
 
 
 class Change:
@@ -66,7 +75,7 @@ class Change:
             self.read_new_file()
 
     def read_new_file(self):
-        self.target = self.listed
+        self.target = kernel_path(self.listed)
         self.mode = "100755" if os.access(self.source, os.X_OK) else "100644"
         lines = self.text.split("\n")[:-1]
         self.added = len(lines)
@@ -93,7 +102,7 @@ class Change:
 
     def edit_target(self, header):
         """The file that is edited: the name says it but for a topic, the diff's header tells."""
-        name = self.listed[:-len(".patch")]
+        name = kernel_path(self.listed)[:-len(".patch")]
         candidates = {name, name.rpartition(".")[0]}
         for path in (header, header.partition("/")[2]):
             if path and path in candidates:
@@ -128,7 +137,7 @@ class Change:
 
 
 class Commit:
-    """One series/*.msg."""
+    """One .msg file of a series."""
 
     def __init__(self, path):
         self.path = path
@@ -168,30 +177,56 @@ class Commit:
         return f"{number:04}-{slug}"[:57] + ".patch"
 
 
-def read_series():
-    """All commits, in order, without their changes."""
-    commits = [Commit(p) for p in sorted((ROOT / "series").glob("[0-9]*.msg"))]
+def names():
+    """All series, each after the one that it stands on."""
+    found = sorted(path.name for path in SERIES.iterdir() if path.is_dir())
+    return sorted(found, key=lambda name: len(stack(name)))
+
+
+def stack(name):
+    """The names of the series that NAME stands on, and at the end NAME."""
+    if not (SERIES / name).is_dir():
+        raise core.Error(f"there is no series {name}; there are: {' '.join(sorted(p.name for p in SERIES.iterdir() if p.is_dir()))}")
+    under = SERIES / name / "on"
+    return [*(stack(under.read_text(encoding="utf-8").strip()) if under.exists() else []), name]
+
+
+def applied(name):
+    """The names of the series that the patched tree of a base has: its own, and those that stand on it."""
+    return [other for other in names() if name in stack(other)]
+
+
+def read_series(name):
+    """All commits of a series, in order, without their changes."""
+    commits = [Commit(p) for p in sorted((SERIES / name).glob("[0-9]*.msg"))]
     if not commits:
-        raise core.Error("no series/*.msg")
-    owner = {}
-    for commit in commits:
-        for listed in commit.listed:
-            if listed in owner:
-                raise core.Error(f"{listed} is listed by {owner[listed]} and by {commit.name}:"
-                            " a path belongs to one commit")
-            owner[listed] = commit.name
+        raise core.Error(f"no series/{name}/*.msg")
     return commits
 
 
+def check_owners(stacked):
+    """A path belongs to one commit. STACKED is the commits of series that stand on each other."""
+    owner = {}
+    for commit in stacked:
+        for listed in commit.listed:
+            if listed in owner:
+                raise core.Error(f"{listed} is listed by {owner[listed]} and by {commit.name}:"
+                                 " a path belongs to one commit")
+            owner[listed] = commit.name
+
+
 def check_all_listed(commits):
+    """No file in the directories of the kernel is left out of all series."""
+    listed = {path for commit in commits for path in commit.listed}
     found = set(ROOT.glob("*.patch"))
-    for top in KERNEL_DIRS:
+    tops = {""} | {path.partition("/")[0] + "/" for path in listed if kernel_path(path) != path}
+    for top in (top + directory for top in tops for directory in KERNEL_DIRS):
         found |= {p for p in (ROOT / top).rglob("*") if not p.is_dir()}
-    names = {p.relative_to(ROOT).as_posix() for p in found if not is_leftover(p.name)}
-    stray = sorted(names - {p for c in commits for p in c.listed})
+    here = {p.relative_to(ROOT).as_posix() for p in found if not is_leftover(p.name)}
+    stray = sorted(here - listed)
     if stray:
-        raise core.Error("no series/*.msg lists\n  " + "\n  ".join(stray)
-                    + "\nlist it in the commit that it belongs to, or remove it")
+        raise core.Error("no .msg of series/ lists\n  " + "\n  ".join(stray)
+                         + "\nlist it in the commit that it belongs to, or remove it")
 
 
 def is_leftover(name):
@@ -239,8 +274,8 @@ def diffstat(changes):
     return "\n".join(out) + "\n"
 
 
-def head(author, number, total, subject, body, thread=""):
-    date = FIRST_DATE + datetime.timedelta(minutes=max(number - 1, 0))
+def head(author, number, total, date, subject, body, thread=""):
+    """The head of one mail."""
     width = len(str(total))
     mime = "" if body.isascii() else ("MIME-Version: 1.0\n"
                                       "Content-Type: text/plain; charset=UTF-8\n"
@@ -252,10 +287,10 @@ def head(author, number, total, subject, body, thread=""):
             f"Subject: [PATCH {number:0{width}}/{total}] {subject}\n{mime}\n")
 
 
-def message_id(author, number):
-    """Of one mail of the thread: the same each time, and nobody else's."""
+def message_id(author, name, number):
+    """Of one mail of the thread: the same each time, and not that of any other mail."""
     domain = author.rpartition("@")[2].rstrip(">")
-    return f"<syscall-user-dispatch-5.10-{FIRST_DATE:%Y%m%d%H%M}-{number}@{domain}>"
+    return f"<syscall-user-dispatch-{name}-{FIRST_DATE:%Y%m%d%H%M}-{number}@{domain}>"
 
 
 def with_signoff(body, signoff):
@@ -267,47 +302,60 @@ def with_signoff(body, signoff):
 
 
 def read_author():
-    return (ROOT / "series" / "author").read_text(encoding="utf-8").strip()
+    return (SERIES / "author").read_text(encoding="utf-8").strip()
 
 
-def patch(commit, number, total, author, signoff, thread=""):
-    """The text of one patch, a mail."""
-    body = with_signoff(commit.body, signoff)
-    return (head(author, number, total, commit.subject, body, thread)
-            + f"{body}\n---\n{diffstat(commit.changes)}\n"
-            + "".join(c.diff for c in commit.changes))
+class Series:
+    """The patches of one series."""
 
+    def __init__(self, name, signoff=""):
+        self.name, self.signoff, self.author = name, signoff, read_author()
+        below = [commit for under in stack(name)[:-1] for commit in read_series(under)]
+        self.commits = read_series(name)
+        # A series that stands on another is younger.
+        self.begin = FIRST_DATE + datetime.timedelta(minutes=len(below))
+        check_owners(below + self.commits)
+        for commit in below + self.commits:
+            commit.read_changes()
+        check_order(below + self.commits)
 
-def generate(commits, signoff):
-    """{file name: text} of the whole series."""
-    author, total = read_author(), len(commits)
-    files = {c.file_name(n): patch(c, n, total, author, signoff) for n, c in enumerate(commits, 1)}
-    files["series"] = ("# In the order in which they apply; each is a mail for git am.\n"
-                       + "".join(f"{name}\n" for name in files))
-    return files
+    def patch(self, number, thread=""):
+        """The text of one patch, a mail. NUMBER counts from 1."""
+        commit = self.commits[number - 1]
+        body = with_signoff(commit.body, self.signoff)
+        date = self.begin + datetime.timedelta(minutes=number - 1)
+        return (head(self.author, number, len(self.commits), date, commit.subject, body, thread)
+                + f"{body}\n---\n{diffstat(commit.changes)}\n"
+                + "".join(c.diff for c in commit.changes))
 
+    def files(self):
+        """{file name: text} of the series' directory."""
+        files = {c.file_name(n): self.patch(n) for n, c in enumerate(self.commits, 1)}
+        files["series"] = ("# In the order in which they apply; each is a mail for git am.\n"
+                           + "".join(f"{name}\n" for name in files))
+        return files
 
-def cover_letter(commits, author, thread):
-    cover = ROOT / "series" / "cover.txt"
-    subject, _, body = cover.read_text(encoding="utf-8").strip().partition("\n")
-    if not body.startswith("\n") or not subject.isascii():
-        raise core.Error("series/cover.txt: wants a subject in plain ASCII, an empty line and a body")
-    subjects = "\n".join(f"  {c.subject}" for c in commits)
-    changes = sorted((ch for c in commits for ch in c.changes), key=lambda c: c.target)
-    return (head(author, 0, len(commits), subject, body, thread)
-            + f"{body.strip()}\n\n{subjects}\n\n{diffstat(changes)}")
+    def cover_letter(self, thread):
+        cover = SERIES / self.name / "cover.txt"
+        if not cover.exists():
+            raise core.Error(f"{core.shown(cover)} is missing: mails need a cover letter")
+        subject, _, body = cover.read_text(encoding="utf-8").strip().partition("\n")
+        if not body.startswith("\n") or not subject.isascii():
+            raise core.Error(f"{core.shown(cover)}: wants a subject in plain ASCII, an empty line and a body")
+        subjects = "\n".join(f"  {c.subject}" for c in self.commits)
+        changes = sorted((ch for c in self.commits for ch in c.changes), key=lambda c: c.target)
+        return (head(self.author, 0, len(self.commits), self.begin, subject, body, thread)
+                + f"{body.strip()}\n\n{subjects}\n\n{diffstat(changes)}")
 
-
-def mbox(commits, signoff):
-    """The mails, all of them replies to the cover letter."""
-    author = read_author()
-    first = message_id(author, 0)
-    mails = [cover_letter(commits, author, f"Message-ID: {first}\n")]
-    for number, commit in enumerate(commits, 1):
-        thread = (f"Message-ID: {message_id(author, number)}\n"
-                  f"In-Reply-To: {first}\nReferences: {first}\n")
-        mails.append(patch(commit, number, len(commits), author, signoff, thread))
-    return "\n".join(mails)
+    def mbox(self):
+        """The mails, all of them replies to the cover letter."""
+        first = message_id(self.author, self.name, 0)
+        mails = [self.cover_letter(f"Message-ID: {first}\n")]
+        for number in range(1, len(self.commits) + 1):
+            thread = (f"Message-ID: {message_id(self.author, self.name, number)}\n"
+                      f"In-Reply-To: {first}\nReferences: {first}\n")
+            mails.append(self.patch(number, thread))
+        return "\n".join(mails)
 
 
 def write(directory, files):
@@ -322,38 +370,62 @@ def write(directory, files):
             path.write_bytes(data)
 
 
-def check(files):
-    there = {p.name: p.read_bytes() for p in PATCHES.iterdir()} if PATCHES.is_dir() else {}
-    wrong = [f"{n} is missing" for n in sorted(files.keys() - there.keys())]
-    wrong += [f"{n} is not of the series" for n in sorted(there.keys() - files.keys())]
-    wrong += [f"{n} differs" for n in sorted(files.keys() & there.keys())
-              if files[n].encode() != there[n]]
-    if wrong:
-        raise core.Error("patches/5.10 is not what series/ and the overlay generate:\n  "
-                    + "\n  ".join(wrong) + "\nrun: make series")
+def differences(name, files):
+    """How patches/NAME is not what the sources generate."""
+    directory = PATCHES / name
+    there = {p.name: p.read_bytes() for p in directory.iterdir()} if directory.is_dir() else {}
+    return ([f"{name}/{n} is missing" for n in sorted(files.keys() - there.keys())]
+            + [f"{name}/{n} is not of the series" for n in sorted(there.keys() - files.keys())]
+            + [f"{name}/{n} differs" for n in sorted(files.keys() & there.keys()) if files[n].encode() != there[n]])
+
+
+def read_all(signoff=""):
+    """All series, checked."""
+    found = [Series(name, signoff) for name in names()]
+    check_all_listed([commit for series in found for commit in series.commits])
+    return found
+
+
+def patches(name):
+    """The files of the patches of the series that a base gets, in order: its own and those that stand on it."""
+    found = []
+    for each in applied(name):
+        order = PATCHES / each / "series"
+        if not order.is_file():
+            raise core.Error(f"{core.shown(order)} is missing; run: make series")
+        found += [order.with_name(line) for line in order.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return found
+
+
+def touched(name):
+    """The kernel files that these patches edit. (New files of the series are among them if a later patch edits them.)"""
+    found = set()
+    for patch in patches(name):
+        found.update(re.findall(r"^--- a/(.*)$", patch.read_text(encoding="utf-8"), re.M))
+    return sorted(found)
 
 
 def main():
-    option = sys.argv[1] if len(sys.argv) == 2 else None
-    if len(sys.argv) > 2 or option not in (None, "--check", "--mbox"):
-        sys.exit(__doc__.split("\n\n")[1])
+    arguments = sys.argv[1:]
     signoff = os.environ.get("SIGNOFF", "")
     if signoff and not re.fullmatch(r"[^<>]+ <[^<>\s]+@[^<>\s]+>", signoff):
         raise core.Error(f"SIGNOFF='{signoff}' is not of the form 'Name <address>'")
-    commits = read_series()
-    for commit in commits:
-        commit.read_changes()
-    check_order(commits)
-    check_all_listed(commits)
-    if option == "--check":
-        check(generate(commits, ""))
-    elif option == "--mbox":
+    if arguments == ["--check"]:
+        wrong = [line for series in read_all() for line in differences(series.name, series.files())]
+        wrong += [f"{p.name} is of no series" for p in sorted(PATCHES.iterdir()) if p.name not in names()]
+        if wrong:
+            raise core.Error("patches/ is not what series/ and the files that it lists generate:\n  "
+                             + "\n  ".join(wrong) + "\nrun: make series")
+    elif len(arguments) == 2 and arguments[0] == "--mbox":
         sys.stdout.reconfigure(encoding="utf-8")
-        print(mbox(commits, signoff), end="")
-    elif signoff:
-        write(BUILD / "series", generate(commits, signoff))
-        print(f"{BUILD / 'series'}: {len(commits)} patches, signed off by {signoff};"
-              " patches/5.10 carries no sign-off and stays as it is", file=sys.stderr)
+        print(Series(arguments[1], signoff).mbox(), end="")
+    elif arguments:
+        raise core.Error("usage: harness/do series [--check|--mbox NAME]")
     else:
-        write(PATCHES, generate(commits, ""))
-        print(f"patches/5.10: {len(commits)} patches", file=sys.stderr)
+        place = core.BUILD / "series" if signoff else PATCHES
+        for series in read_all(signoff):
+            write(place / series.name, series.files())
+            core.say(f"{core.shown(place)}/{series.name}: {len(series.commits)} patches"
+                     + (f", signed off by {signoff}" if signoff else ""))
+        if signoff:
+            core.say("patches/ carries no sign-off and stays as it is")

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernels that the series are for.
+
+base/NAME tells where the source of one kernel comes from, and which series is
+for it. base/NAME.files has the hashes of the kernel code that the series edits:
+a tree with the same files is that base, wherever it comes from. base/default
+has the name of the base that is used unless BASE says otherwise.
+
+A base is called by its name, or by that of its series: the newest of that
+series is meant then.
+
+Usage: harness/do base [--built]   print the name of the base that BASE and KERNEL_SRC name,
+                                   or the directory of what is built of it
+"""
+
+import functools
+import os
+import re
+import sys
+
+from harness import core
+
+DIRECTORY = core.ROOT / "base"
+OWN = "own"
+TRY = "try"
+# What the series edit besides the kernel's code. Vendors change it, and no kernel is another one by it.
+NO_CODE = re.compile(r"Documentation/|tools/|samples/|scripts/|MAINTAINERS$|CREDITS$")
+
+
+class Base:
+    """base/NAME: its lines are a key and a value."""
+
+    def __init__(self, name):
+        self.name = name
+        self.values = {}
+        for line in (DIRECTORY / name).read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith("#"):
+                key, value = line.split(None, 1)
+                self.values[key] = value
+
+    def __getitem__(self, key):
+        if key not in self.values:
+            raise core.Error(f"base/{self.name} has no line '{key}'")
+        return self.values[key]
+
+    @property
+    def series(self):
+        """The name of the series that is for it: a directory in series/."""
+        return self["series"]
+
+    @property
+    def files(self):
+        """The file with the hashes."""
+        return DIRECTORY / f"{self.name}.files"
+
+
+def version_order(name):
+    """The key by which names are sorted by version."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+@functools.cache
+def known():
+    """All bases, {name: Base}, the newest first."""
+    names = [path.name for path in DIRECTORY.iterdir() if path.suffix != ".files" and path.name != "default"]
+    return {name: Base(name) for name in sorted(names, key=version_order, reverse=True)}
+
+
+def find(name=None):
+    """The base of that name, or the newest of the series of that name; without a name, BASE's or the default."""
+    name = name or os.environ.get("BASE") or (DIRECTORY / "default").read_text(encoding="utf-8").strip()
+    if name == TRY:
+        raise core.Error("BASE=try goes with KERNEL_SRC=<tree or tarball>")
+    bases = known()
+    if name in bases:
+        return bases[name]
+    for base in bases.values():
+        if base.series == name:
+            return base
+    names = [*bases, *dict.fromkeys(base.series for base in bases.values())]
+    raise core.Error(f"unknown base '{name}'; known: {' '.join(names)}. Another source: KERNEL_SRC=<tree or tarball>")
+
+
+def series_of(version):
+    """The name of the series that is for a kernel version such as 5.10.1."""
+    names = list(dict.fromkeys(base.series for base in known().values()))
+    for name in names:
+        if version == name or version.startswith(name + "."):
+            return name
+    raise core.Error(f"KERNEL_SRC={os.environ['KERNEL_SRC']} is Linux {version}; there is a series for {', '.join(names)}")
+
+
+def built():
+    """The directory of what is built of the base that BASE and KERNEL_SRC name."""
+    if os.environ.get("KERNEL_SRC"):
+        return core.BUILD / OWN
+    base = find()
+    return core.BUILD / (base.series if base is find(base.series) else base.name)
+
+
+def main():
+    if sys.argv[1:] not in ([], ["--built"]):
+        raise core.Error("usage: harness/do base [--built]")
+    print(built() if sys.argv[1:] else find().name)

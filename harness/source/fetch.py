@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Fetch a base's kernel source.
+
+Usage: harness/do fetch [BASE]           print the directory of the pristine tree, build/src/<name>
+       harness/do fetch --touched BASE   only the files that the series edits (quick)
+       harness/do fetch --check          only look whether what BASE and KERNEL_SRC name will do
+
+A directory that is there is complete. KERNEL_SRC is a tree or tarball of the
+user's own; it is never written to. BASE=try takes one that is no known base.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tarfile
+
+from harness import core
+from harness.source import base as bases
+from harness.source import series
+
+DOWNLOAD = core.BUILD / "download"
+SOURCES = core.BUILD / "src"
+OTHER_SOURCE = "Another way: KERNEL_SRC=<tree or tarball of such a kernel>"
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_good(path, expected):
+    """Whether the file has that hash. One that is damaged is told of and removed."""
+    if not path.is_file():
+        return False
+    found = sha256(path)
+    if found != expected:
+        core.say(f"  {path} is damaged: its sha256 is", f"  {found}, expected is", f"  {expected}. It is removed.")
+        path.unlink()
+    return found == expected
+
+
+def download(base):
+    """Fetch the package of a base, and return its file."""
+    from harness.packages import apt
+    core.need_space(DOWNLOAD, 300, "the download")
+    partial = DOWNLOAD / "partial"
+    apt.lists(base["suite"], "amd64", OTHER_SOURCE)
+    apt.download(base["suite"], "amd64", partial, OTHER_SOURCE, f"{base['package']}={base['version']}")
+    package = DOWNLOAD / f"{base.name}.deb"
+    next(partial.glob(f"{base['package']}_*.deb")).rename(package)
+    return package
+
+
+def tarball(base):
+    """The tarball of a base, downloaded if it is not there, and good."""
+    tar, package = DOWNLOAD / f"{base.name}.tar.xz", DOWNLOAD / f"{base.name}.deb"
+    if is_good(tar, base["tarball-sha256"]):
+        return tar
+    for again in ("", " once more"):
+        if is_good(package, base["deb-sha256"]):
+            break
+        with core.step(f"Downloading the kernel source {base.name}{again} (about 140 MB)"):
+            download(base)
+    else:
+        if not is_good(package, base["deb-sha256"]):
+            raise core.Error(f"the mirror serves a {base.name} that is not the one of base/{base.name}. {OTHER_SOURCE}")
+    part = tar.with_suffix(".part")
+    with open(part, "wb") as file, subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as content:
+        subprocess.run(["tar", "xO", f"./{base['tarball']}"], stdin=content.stdout, stdout=file, check=False)
+        content.stdout.close()
+    if not is_good(part, base["tarball-sha256"]):
+        raise core.Error(f"the tarball in {package} is not the one of base/{base.name}")
+    part.rename(tar)
+    package.unlink()
+    return tar
+
+
+@contextlib.contextmanager
+def whole(directory):
+    """An empty directory that becomes DIRECTORY when it is complete. What an interrupted run left goes."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    for left in directory.parent.glob(f"{directory.name}.tmp*"):
+        shutil.rmtree(left)
+    tmp = directory.with_name(directory.name + ".tmp")
+    tmp.mkdir()
+    try:
+        yield tmp
+        if directory.exists():
+            shutil.rmtree(directory)
+        tmp.rename(directory)
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+
+
+def unpack(tar, directory):
+    """Unpack a tarball without its leading directory."""
+    with open(core.BUILD / "unpack.log", "w+", encoding="utf-8") as log:
+        status = subprocess.run(["tar", "xf", tar, "-C", directory, "--strip-components=1", "--no-same-owner"],
+                                stderr=log, check=False).returncode
+        log.seek(0)
+        if status:
+            raise core.Error(f"tar cannot unpack {tar}: {log.read().strip()[-500:]}")
+
+
+def fetch_base(base):
+    directory = SOURCES / base.name
+    if not directory.is_dir():
+        tar = tarball(base)
+        core.need_space(core.BUILD, 1800, "the kernel source")
+        with whole(directory) as tmp, core.step(f"Unpacking the kernel source {base.name}"):
+            unpack(tar, tmp)
+    return directory
+
+
+def fetch_touched(base):
+    """A directory with the files that the series edits. A file that the base lacks is left out: git am tells of it."""
+    directory = SOURCES / base.name
+    if directory.is_dir():
+        return directory
+    names = series.touched(base.series)
+    directory = SOURCES / f"{base.name}.touched-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
+    if not directory.is_dir():
+        tar = tarball(base)
+        with whole(directory) as tmp, core.step(f"Unpacking the files of {base.name} that the series edits"), \
+                tarfile.open(tar) as archive:
+            wanted = set(names)
+            for member in archive:
+                name = member.name.partition("/")[2]
+                if name in wanted and member.isfile():
+                    path = tmp / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(archive.extractfile(member).read())
+                    wanted.remove(name)
+                if not wanted:
+                    break
+    return directory
+
+
+# ---- a source of the user's own ----
+
+def given():
+    return os.environ["KERNEL_SRC"]
+
+
+def differing(directory, base):
+    """The files by which a directory is not that base."""
+    lines = base.files.read_text(encoding="utf-8").splitlines() if base.files.is_file() else []
+    wanted = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    return [name for name, digest in wanted.items()
+            if not (directory / name).is_file() or sha256(directory / name) != digest]
+
+
+def version(directory):
+    """The version of the kernel in a directory, such as 5.10.1."""
+    makefile = (directory / "Makefile").read_text(encoding="utf-8")
+    return ".".join(re.findall(r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) = (.*)$", makefile, re.M)[:3])
+
+
+def check_tree(directory):
+    """The name of the base whose files a kernel tree has, or "try"; an Error if it is none."""
+    for name in ("Makefile", "Kconfig", "arch/x86"):
+        if not (directory / name).exists():
+            raise core.Error(f"KERNEL_SRC={given()} is not a kernel tree: it lacks {name}")
+    number = version(directory)
+    wanted = bases.series_of(number)
+    differences = {base.name: differing(directory, base) for base in bases.known().values() if base.series == wanted}
+    nearest = min(differences, key=lambda name: len(differences[name]))
+    if not differences[nearest]:
+        return nearest
+    if os.environ.get("BASE") != bases.TRY:
+        core.say("The kernel code that the series edits is not that of any base in base/.",
+                 f"From the nearest, {nearest}, these files differ:", *(f"  {name}" for name in differences[nearest]))
+        raise core.Error(f"KERNEL_SRC={given()} ({number}) is an unknown base. To try it all the same: BASE=try")
+    core.say(f"BASE=try: KERNEL_SRC={given()} ({number}) is no known base, and nobody tested the series on it.")
+    return bases.TRY
+
+
+def check_own():
+    """The path of KERNEL_SRC, which may hold a kernel."""
+    source = pathlib.Path(given())
+    if not source.exists():
+        raise core.Error(f"KERNEL_SRC={given()} does not exist")
+    source = source.resolve()
+    if not os.access(source, os.R_OK):
+        raise core.Error(f"KERNEL_SRC={given()} cannot be read")
+    if source.is_dir():
+        check_tree(source)
+    elif not source.is_file():
+        raise core.Error(f"KERNEL_SRC={given()} is neither a directory nor a tarball")
+    return source
+
+
+def identity(source):
+    """A hash that any change of the source changes. The files are not read."""
+    digest = hashlib.sha256()
+    for directory, subdirectories, files in os.walk(source) if source.is_dir() else [(source.parent, [], [source.name])]:
+        subdirectories[:] = sorted(set(subdirectories) - {".git"})
+        for name in sorted(files):
+            path = os.path.join(directory, name)
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(path)
+                digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def copy_tree(source, directory):
+    """Copy a tree, without what git does not track or what a build left."""
+    if (source / ".git").exists():
+        names = subprocess.run(["git", "-c", f"safe.directory={source}", "-C", source, "ls-files", "-z"],
+                               env=core.git_environment(), stdout=subprocess.PIPE, check=True).stdout.decode().split("\0")
+        for name in filter(None, names):
+            if not os.path.lexists(source / name):
+                continue
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, directory / name, follow_symlinks=False)
+        return
+    shutil.copytree(source, directory, symlinks=True, dirs_exist_ok=True)
+    if (directory / ".config").exists() or (directory / "include/generated").is_dir():
+        subprocess.run(["make", "-s", "-C", directory, "mrproper"], env={"PATH": os.environ["PATH"]}, check=True)
+
+
+def fetch_own():
+    source = check_own()
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", source.name)
+    directory = SOURCES / f"{bases.OWN}-{name}-{identity(source)}"
+    if directory.is_dir():
+        check_tree(directory)
+        return directory
+    core.need_space(core.BUILD, 1800, "a copy of KERNEL_SRC")
+    with whole(directory) as tmp:
+        if source.is_dir():
+            with core.step(f"Copying {given()}"):
+                copy_tree(source, tmp)
+        else:
+            if subprocess.run(["tar", "tf", source], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode:
+                raise core.Error(f"KERNEL_SRC={given()} is neither a directory nor a tarball that tar can read")
+            with core.step(f"Unpacking {given()}"):
+                unpack(source, tmp)
+        check_tree(tmp)
+    return directory
+
+
+def fetch(name=None):
+    """The directory of the pristine tree of KERNEL_SRC, of the base of that name, or of BASE."""
+    core.lock("fetch")
+    return fetch_own() if os.environ.get("KERNEL_SRC") else fetch_base(bases.find(name))
+
+
+def check():
+    """An Error if what BASE and KERNEL_SRC name will not do."""
+    if os.environ.get("KERNEL_SRC"):
+        check_own()
+    else:
+        bases.find()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Fetch a base's kernel source.")
+    parser.add_argument("base", nargs="?")
+    parser.add_argument("--touched", action="store_true", help="only the files that the series edits")
+    parser.add_argument("--check", action="store_true", help="only look whether BASE and KERNEL_SRC will do")
+    options = parser.parse_args()
+    if options.check:
+        check()
+    elif options.touched:
+        core.lock("fetch")
+        print(fetch_touched(bases.find(options.base)))
+    else:
+        print(fetch(options.base))

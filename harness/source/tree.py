@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Make build/<base>/tree, a git repository of the patched kernel: the base (tag "base") and, on
+the branch "sud", one commit a patch, through git am.
+
+Usage: harness/do tree
+       harness/do tree --unpatched         make build/<base>/unpatched, the base's own files
+       harness/do tree --apply-only BASE   only check that the series applies to BASE
+       harness/do tree --edited            succeed if a tree has edits of the user's
+
+Edits made there are never overwritten unless FORCE=1 asks for it. In .git, the ref
+refs/harness/built is what was last made, and the file harness-stamp says from what; the file
+harness-moving is there while the files are being changed to a new result.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+
+from harness import core
+from harness.source import base as bases
+from harness.source import fetch, series
+from harness.source.git import environment, git
+
+# A commit date for the base, so that the same files are the same commit.
+EPOCH = {"GIT_AUTHOR_DATE": "@0 +0000", "GIT_COMMITTER_DATE": "@0 +0000"}
+
+
+class Tree:
+    """The repository in build/<base>/tree."""
+
+    def __init__(self, place=None):
+        self.place = place or core.built("tree")
+        self.dot = self.place / ".git"
+        self.stamp, self.moving = self.dot / "harness-stamp", self.dot / "harness-moving"
+        self.scratch = self.place.with_name("apply.tmp")
+        self.shown = core.shown(self.place)
+
+    def git(self, *arguments, **options):
+        options.setdefault("tree", self.place)
+        return git(*arguments, **options)
+
+    def line(self):
+        """The series that is for the tree's base."""
+        return line_of(fetch.SOURCES / self.stamp.read_text(encoding="utf-8").split()[0])
+
+    def is_edited(self):
+        """Whether the user changed files or the branch. What an interrupted move left is no edit."""
+        if not self.stamp.exists() or self.moving.exists():
+            return False
+        return (self.git("rev-parse", "-q", "--verify", "HEAD", check=False) != self.git("rev-parse", "refs/harness/built")
+                or bool(self.git("status", "--porcelain", "-uno")) or bool(self.git("ls-files", "--others")))
+
+    def commit_base(self, source, name):
+        """The whole of SOURCE as a commit, named by the ref refs/harness/base/NAME. Debian's .gitignore hides everything."""
+        index = self.dot / "index.base"
+        for left in (index, index.with_name("index.base.lock"), *self.dot.glob("objects/pack/tmp_*")):
+            left.unlink(missing_ok=True)
+        # A threshold of 1 byte makes git write one pack instead of 70000 files.
+        self.git("-c", "core.bigFileThreshold=1", "-c", "core.autocrlf=false", f"--work-tree={source}", "add", "-f", "-A", ".",
+                 env={"GIT_INDEX_FILE": str(index)})
+        files = self.git("write-tree", env={"GIT_INDEX_FILE": str(index)})
+        index.unlink()
+        self.git("update-ref", f"refs/harness/base/{name}", self.git("commit-tree", "-m", f"Linux {name}", files, env=EPOCH))
+
+    def apply_aside(self, name, line):
+        """The commit that the series of LINE make of the base. The files in the tree do not change."""
+        self.drop_scratch()
+        self.git("worktree", "add", "-q", "-f", "--detach", "--no-checkout", self.scratch, f"refs/harness/base/{name}")
+        git("read-tree", "HEAD", tree=self.scratch)
+        git("checkout-index", "-q", "--stdin", tree=self.scratch, check=False, input="\n".join(series.touched(line)).encode())
+        apply(self.scratch, name, series.patches(line))
+        result = git("rev-parse", "HEAD", tree=self.scratch)
+        self.drop_scratch()
+        return result
+
+    def drop_scratch(self):
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        shutil.rmtree(self.dot / "worktrees" / self.scratch.name, ignore_errors=True)
+
+    def move(self, how, commit):
+        """Make the branch, and with --hard the files, those of a commit."""
+        (self.dot / "index.lock").unlink(missing_ok=True)
+        self.git("symbolic-ref", "HEAD", "refs/heads/sud")
+        self.git("reset", "-q", how, commit)
+
+    def has_files_of(self, commit):
+        """Whether the files are those of a commit, whatever git's index says."""
+        index = self.dot / "index.same"
+        shutil.copy(self.dot / "index", index)
+        self.git("add", "-f", "-A", ".", env={"GIT_INDEX_FILE": str(index)})
+        files = self.git("write-tree", env={"GIT_INDEX_FILE": str(index)})
+        index.unlink()
+        return files == self.git("rev-parse", f"{commit}^{{tree}}")
+
+    def drop_edits(self):
+        """The user asked for it; still they can be had back."""
+        self.git("rebase", "--quit", check=False)
+        self.git("stash", "push", "-q", "--all", "-m", "dropped by make tree FORCE=1", check=False)
+        core.say(f"  The edits in {self.shown} are dropped. Should you want them after all:"
+                 " 'git stash list' there has the files, 'git reflog' the commits")
+
+    def make(self):
+        """Make the tree what the patches say."""
+        wrong = core.run("series", "--check", check=False).returncode
+        if wrong:
+            core.say(f"({self.shown} is made from patches/ as it is)")
+        source = fetch.fetch()
+        name, line = source.name, line_of(source)
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in series.patches(line))).hexdigest()
+        stamp = f"{name} {digest}\n"
+        edited = self.is_edited()
+        if self.stamp.exists() and self.stamp.read_text(encoding="utf-8") == stamp and not self.moving.exists():
+            if not edited:
+                return
+            if not os.environ.get("FORCE"):
+                core.say(f"{self.shown} carries edits of yours and is used as it stands"
+                         " ('make refresh' keeps them, 'make tree FORCE=1' drops them)")
+                return
+        core.need_space(core.BUILD, 600, "the kernel's repository")
+        self.place.mkdir(parents=True, exist_ok=True)
+        self.git("init", "-q", self.place)
+        if not self.git("rev-parse", "-q", "--verify", f"refs/harness/base/{name}", check=False):
+            with core.step(f"Making the base commit {name}"):
+                self.commit_base(source, name)
+        core.say(f"* Applying the series to {name}")
+        result = self.apply_aside(name, line)
+        if edited and self.has_files_of(result):
+            # The edits are what the patches say now: nothing to do to the files.
+            self.moving.touch()
+            self.move("--mixed", result)
+        else:
+            if edited:
+                if not os.environ.get("FORCE"):
+                    raise core.Error(f"{self.shown} carries edits of yours, and the patches or the base have changed since."
+                                     " 'make refresh' takes the edits over into the repository's .patch files;"
+                                     " 'make tree FORCE=1' drops them")
+                self.drop_edits()
+            if not self.stamp.exists():
+                core.need_space(core.BUILD, 1800, "the patched kernel")
+            self.moving.touch()
+            with core.step(f"Writing the files of {self.shown}"):
+                self.move("--hard", result)
+        self.git("tag", "-f", "base", f"refs/harness/base/{name}")
+        self.git("update-ref", "refs/harness/built", result)
+        self.stamp.write_text(stamp, encoding="utf-8")
+        self.moving.unlink()
+        core.say(f"  {self.shown}: {self.git('log', '--format=%h', '-n', '1')},"
+                 f" {self.git('rev-list', '--count', 'base..sud')} commits on {name}")
+
+    def make_unpatched(self):
+        """Make the work tree of the base's own files."""
+        self.make()
+        place, stamp = self.place.with_name("unpatched"), self.place.with_name("unpatched.stamp")
+        wanted = self.git("rev-parse", "base^{commit}")
+        if (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted and (place / ".git").exists()
+                and self.git("rev-parse", "HEAD", tree=place, check=False) == wanted):
+            if self.git("status", "--porcelain", "-uno", tree=place):
+                raise core.Error(f"{core.shown(place)} has edits, but stands for the unpatched kernel; remove it")
+            return
+        core.need_space(core.BUILD, 1800, "the unpatched kernel")
+        for left in (place, self.dot / "worktrees" / "unpatched"):
+            shutil.rmtree(left, ignore_errors=True)
+        with core.step(f"Writing the files of {core.shown(place)}"):
+            self.git("worktree", "add", "-q", "-f", "--detach", place, wanted)
+        stamp.write_text(wanted, encoding="utf-8")
+
+
+def line_of(source):
+    """The series that is for the kernel in a directory of build/src/."""
+    if source.name in bases.known():
+        return bases.known()[source.name].series
+    return bases.series_of(fetch.version(source))
+
+
+def apply(directory, name, patches):
+    """The patches onto the repository in a directory, whose base is called NAME. Strictly: no fuzz, no merge."""
+    done = subprocess.run(["git", "-C", directory, "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "am", "-q", "--no-3way",
+                           "--no-gpg-sign", "--committer-date-is-author-date", *patches], env=environment(), check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if not done.returncode:
+        return
+    failed = re.search(r"^Patch failed at (\d+) ", done.stdout, re.M)
+    if not failed:
+        core.say(done.stdout)
+        raise core.Error("git am failed; its message stands above")
+    patch = patches[int(failed[1]) - 1]
+    core.say(f"{core.shown(patch)} does not apply to {name}:")
+    # Once more by git apply, which tells more: the file, the line of the hunk, and the text it looks for.
+    more = subprocess.run(["git", "-C", directory, "apply", "--check", "--verbose", patch], env=environment(), check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+    core.say(*[text for text in more.splitlines() if not text.startswith("Checking patch")][:40])
+    raise core.Error(f"the series does not apply to {name} (nothing was changed)")
+
+
+def apply_only(name):
+    """Check that the series applies to a base: in a repository of the files that it edits."""
+    base = bases.find(name)
+    files, scratch = fetch.fetch_touched(base), core.BUILD / f"apply-{base.name}.tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        for path in series.touched(base.series):
+            if (files / path).is_file():
+                (scratch / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(files / path, scratch / path)
+        git("init", "-q", tree=scratch)
+        git("add", "-f", "-A", tree=scratch)
+        git("commit", "-q", "-m", base.name, tree=scratch)
+        apply(scratch, base.name, series.patches(base.series))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    core.say(f"the series applies to {base.name}")
+
+
+def edited_trees():
+    """The trees of all bases that have edits of the user's."""
+    with contextlib.suppress(FileNotFoundError):
+        for place in sorted(core.BUILD.glob("*/tree")):
+            if Tree(place).is_edited():
+                yield place
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Make the repository of the patched kernel.")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--unpatched", action="store_true", help="make a tree of the base's own files, too")
+    what.add_argument("--apply-only", metavar="BASE", help="only check that the series applies to BASE")
+    what.add_argument("--edited", action="store_true", help="succeed if a tree has edits of the user's")
+    options = parser.parse_args()
+    if options.edited:
+        return not any(edited_trees())
+    core.lock("tree")
+    if options.apply_only:
+        core.lock("fetch")
+        apply_only(options.apply_only)
+    elif options.unpatched:
+        Tree().make_unpatched()
+    else:
+        Tree().make()
+    return 0

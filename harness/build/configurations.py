@@ -55,3 +55,14 @@ def stack(config):
 def lacks(config):
     """The properties that the kernels of a configuration lack: "# lacks:", a set of the words of skips.tsv."""
     return set(directive(config, "lacks").split())
+
+
+def wanted(config):
+    """{CONFIG_SYMBOL: value} of all that the fragments of a configuration set; a later line overrides."""
+    values = {}
+    for path in stack(config):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            match = re.match(r"(CONFIG_\w+)=(.*)|# (CONFIG_\w+) is not set$", line)
+            if match:
+                values[match[1] or match[3]] = match[2] if match[1] else "n"
+    return dict(sorted(values.items()))

@@ -41,7 +41,7 @@ class Kernel:
     """A configuration, and where it is built: in WORK, which has the sources, or in the directory of the base."""
 
     def __init__(self, name, work=None):
-        configurations.check(name)
+        configurations.fragment(name)
         self.name, self.work = name, work
         self.out = work / name if work else core.built(name)
         self.source = None
@@ -167,7 +167,7 @@ class Kernel:
         objtool is, as its rules know where it was built, and then all that it has checked; so the tools get their dates back.
         """
         plant = configurations.own(self.name, "plant")
-        under = Kernel(configurations.below(self.name), self.work)
+        under = Kernel(configurations.own(self.name, "over"), self.work)
         under.build()
         core.need_space(core.BUILD, 1500, f"a copy of {core.shown(under.out)}")
         shutil.rmtree(self.out, ignore_errors=True)

@@ -36,7 +36,7 @@ class Prefix:
             self.report.fail("it does not build")
             return
         path = os.path.join(runs, self.run)
-        kernel = "x86_64" if self.feature == "yes" else "off"
+        lacks = judge.lacks_of("x86_64") | (set() if self.feature == "yes" else {"feature"})
         nonce, = judge.read_lines(os.path.join(path, "nonce"), "the nonce")[:1]
         verdict = judge.read_lines(os.path.join(path, "verdict.log"), "the verdict")
         seconds, = judge.read_lines(os.path.join(path, "seconds"), "the time")[:1]
@@ -44,11 +44,11 @@ class Prefix:
         self.booted = f"guest: begin {nonce}" in verdict
         judge.judge_verdict(verdict[:-1], nonce, self.report)
         aside = self.set_later_aside([pattern for subject, pattern in later if subject not in present])
-        listed = {pattern: reason for pattern, reason in judge.read_table(skips, kernel).items()
+        listed = {pattern: reason for pattern, reason in judge.read_table(skips, lacks).items()
                   if not any(fnmatch.fnmatchcase(name, pattern) for name in aside)}
         judge.judge_skips(listed, self.report)
         judge.judge_console(judge.read_lines(os.path.join(path, "console.log"), "the console"),
-                            [re.compile(pattern) for pattern in judge.read_table(splats, kernel)], self.report)
+                            judge.read_splats(splats, lacks), self.report)
 
     def set_later_aside(self, patterns):
         """Takes the tests of what is not there yet out of the report, and returns their names; they must not pass."""

@@ -315,8 +315,8 @@ class Tests(Guest):
         listed = os.path.join(WORK, "guest", "tests")
         with open(listed, "w", encoding="utf-8") as f:
             f.write("\n".join(tests) + "\n")
-        self.skips = judge.read_table(judge.SKIP_LIST, CONFIG)
-        self.splats = [re.compile(p) for p in judge.read_table(judge.SPLAT_LIST, CONFIG)]
+        self.skips = judge.read_table(judge.SKIP_LIST, judge.lacks_of(CONFIG))
+        self.splats = judge.read_splats(judge.SPLAT_LIST, judge.lacks_of(CONFIG))
         super().__init__(image, log, ["--file", f"{listed}:/guest/tests"], ["--mode", "check", "--timeout", str(LIMIT)])
 
     def report(self, whole):

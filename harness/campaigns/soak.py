@@ -153,7 +153,7 @@ def main():
 
     report = judge.Report()
     try:
-        splats = judge.read_table(judge.SPLAT_LIST, options.kernel)
+        splats = judge.read_splats(judge.SPLAT_LIST, ())
         verdict = judge.read_lines(options.verdict, "the verdict")
         console = judge.read_lines(options.console, "the console")
     except core.Error as problem:
@@ -172,7 +172,7 @@ def main():
                          *(str(values.get(total, "-")) for _, total in COLUMNS),
                          "-" if leaks is None else str(leaks)))
     judge_stress(runs, options.stressors.split(), report)
-    judge.judge_console(console, [re.compile(p) for p in splats], report)
+    judge.judge_console(console, splats, report)
 
     if options.table:
         with open(options.table, "w", encoding="utf-8") as f:

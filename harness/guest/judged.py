@@ -3,8 +3,8 @@
 
 Usage: harness/do judged RUN CONFIG TESTS [WORD...]
 
-RUN is the run's name in skips.tsv and splats.tsv, TESTS a regular expression for the list of selftests; the words
-go on the kernel's command line. Exit status and output are the judge's.
+RUN is the run's name, TESTS a regular expression for the list of selftests; the words go on the kernel's command
+line. What must be skipped depends on CONFIG and QEMU_CPU. Exit status and output are the judge's.
 
 Environment: what harness/do boot honours, and
   OUT     where consoles and verdicts go: build/<base>/RUN, unless it is set
@@ -48,5 +48,6 @@ def main():
                   append=" ".join(([f"guest.slow={slow}"] if slow else []) + words))
     # A guest that fails has no verdict, and the judge says so.
     guest.boot()
-    return core.run("judge", "--kernel", run, "--verdict", guest.verdict, "--console", guest.console, "--nonce", guest.nonce,
+    return core.run("judge", "--configuration", config, "--cpu", os.environ.get("QEMU_CPU") or "max",
+                    "--verdict", guest.verdict, "--console", guest.console, "--nonce", guest.nonce,
                     "--says", os.environ.get("SAYS", ""), "--tests", out / "tests.tsv", check=False).returncode

@@ -4,6 +4,9 @@
 The results come from the verdict, which the guest writes to its second serial
 port. The console is only searched for errors that the kernel reports. A test
 without a result, a plan that is not met and a missing end count as failures.
+
+Which tests must be skipped, and which lines on the console are no error, depends on what the
+run lacks: by the head of its configuration ("# lacks:"), and by the model of its CPU (cpus.tsv).
 """
 
 import argparse
@@ -11,9 +14,11 @@ import fnmatch
 import re
 
 from harness import core
+from harness.build import configurations
 
 SKIP_LIST = core.HARNESS / "judge" / "skips.tsv"
 SPLAT_LIST = core.HARNESS / "judge" / "splats.tsv"
+CPU_LIST = core.HARNESS / "judge" / "cpus.tsv"
 
 # Console lines with which a kernel reports an error. The exceptions are in splats.tsv.
 SPLATS = re.compile(
@@ -248,18 +253,38 @@ def read_lines(path, what):
         raise core.Error(f"cannot read {what} {path}: {error.strerror}") from error
 
 
-def read_table(path, kernel):
-    """Read rows of kernel, pattern and reason. Return {pattern: reason} for this kernel."""
-    table = {}
+def read_rows(path, *fields):
+    """The rows of a table, each with its place. A row has these fields, between tabs."""
     for number, line in enumerate(read_lines(path, "the list"), 1):
+        row = line.split("\t")
         if not line.strip() or line.startswith("#"):
             continue
-        fields = line.split("\t")
-        if len(fields) != 3 or not all(field.strip() for field in fields):
-            raise core.Error(f"{path}:{number}: a row needs three fields, separated by tabs: kernel, pattern, reason")
-        if fnmatch.fnmatchcase(kernel, fields[0]):
-            table[fields[1]] = fields[2]
-    return table
+        if len(row) != len(fields) or not all(field.strip() for field in row):
+            raise core.Error(f"{path}:{number}: a row has {len(fields)} fields between tabs: {', '.join(fields)}")
+        yield f"{path}:{number}", row
+
+
+def lacks_of(configuration="", cpu=""):
+    """The properties that a run lacks, as a set of words; by its configuration and by its CPU as QEMU names it."""
+    lacks = configurations.lacks(configuration) if configuration else set()
+    for _, (model, properties) in read_rows(CPU_LIST, "CPU", "properties"):
+        if model == cpu.partition(",")[0]:
+            lacks.update(properties.split())
+    return lacks
+
+
+def read_table(path, lacks):
+    """{pattern: reason} of the rows for a run that lacks these properties. "-" is a row for every run."""
+    return {pattern: reason for _, (name, pattern, reason) in read_rows(path, "property", "pattern", "reason")
+            if name in {"-", *lacks}}
+
+
+def read_splats(path, lacks):
+    """The patterns of console lines that are no error in a run that lacks these properties."""
+    try:
+        return [re.compile(pattern) for pattern in read_table(path, lacks)]
+    except re.error as error:
+        raise core.Error(f"{path}: {error.pattern}: {error}") from error
 
 
 def rule_of(name):
@@ -270,7 +295,9 @@ def rule_of(name):
 
 def main():
     parser = argparse.ArgumentParser(description="Judge one run of the kselftests in the guest.")
-    parser.add_argument("--kernel", required=True, metavar="NAME", help="the run's name in the lists")
+    parser.add_argument("--configuration", default="", metavar="NAME", help="of the kernel that ran")
+    parser.add_argument("--cpu", default="", metavar="MODEL", help="on which it ran, as QEMU names it")
+    parser.add_argument("--lacks", default="", metavar="WORDS", help="properties that the run lacks besides")
     parser.add_argument("--verdict", required=True, metavar="FILE")
     parser.add_argument("--console", required=True, metavar="FILE")
     parser.add_argument("--nonce", required=True)
@@ -284,12 +311,8 @@ def main():
         raise core.Error("the nonce is empty or has blanks")
 
     report = Report()
-    skips = read_table(options.skips, options.kernel)
-    try:
-        exceptions = [re.compile(p) for p in read_table(options.splats, options.kernel)]
-    except re.error as error:
-        raise core.Error(f"{options.splats}: {error.pattern}: {error}") from error
-
+    lacks = lacks_of(options.configuration, options.cpu).union(options.lacks.split())
+    skips, exceptions = read_table(options.skips, lacks), read_splats(options.splats, lacks)
     verdict = read_lines(options.verdict, "the verdict")
     rest = verdict.pop()
     judge_verdict(verdict, options.nonce, report)

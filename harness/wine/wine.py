@@ -77,7 +77,7 @@ class Run:
             if match:
                 self.numbers[match[1]] = int(match[2], 16)
         report = judge.Report()
-        judge.judge_console(self.lines, [re.compile(p) for p in judge.read_table(splats, name)], report)
+        judge.judge_console(self.lines, judge.read_splats(splats, ()), report)
         self.splats = report.failures
 
     def found(self, pattern):

@@ -92,11 +92,20 @@ def lock(name):
         fcntl.flock(HELD[name], fcntl.LOCK_EX)
 
 
-def rows(path):
-    """The rows of a table between tabs, without its comments, each with its place."""
-    for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), 1):
-        if line and not line.startswith("#"):
-            yield f"{path.name}:{number}", line.split("\t")
+def rows(path, *fields):
+    """The rows of a table between tabs, without its comments, each with its place. If fields are named, a row has these."""
+    path = pathlib.Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise Error(f"{path}: {error.strerror}") from None
+    for number, line in enumerate(lines, 1):
+        if not line or line.startswith("#"):
+            continue
+        row = line.split("\t")
+        if fields and (len(row) != len(fields) or not all(map(str.strip, row))):
+            raise Error(f"{path.name}:{number}: a row has {len(fields)} fields between tabs: {', '.join(fields)}")
+        yield f"{path.name}:{number}", row
 
 
 def run(*command, **options):

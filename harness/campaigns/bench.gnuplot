@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The chart of make bench, from the data of harness/do bench.py --chart.
+# The chart of make bench, from the data that harness/do bench writes.
 # Usage: gnuplot -c bench.gnuplot svg|png DATA OUTPUT
 if (ARG1 eq "svg") {
 	set terminal svg noenhanced size 900,630 font "sans-serif,13" background "white"

@@ -1,27 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Make the table and the chart of what harness/do bench measured, and hold it to limits.
+"""What a system call costs: the selftests' benchmark without and with the series, and with direct dispatch.
 
-Reads DIR/unpatched-NUMBER.tsv and DIR/patched-NUMBER.tsv, one file a boot, as the selftests' benchmark prints
-it. A figure is the median of the boots' medians. What it is compared with is the
-unpatched kernel's: an unarmed call made the same way, or the same measure for
-those that have nothing to do with a call.
+Without an option, on the configurations bench-unpatched, bench and bench-direct, in turns, three boots each: the table,
+the chart, and the code compared go to results/. With --guard, on x86_64-original and on KERNEL (x86_64; or direct, or
+one that is to fail), one boot each. It fails when a figure exceeds results/limits.tsv.
 
-What only direct dispatch can do is measured on a kernel of its own, DIR/direct-NUMBER.tsv, if there is one, which has
-limits of its own.
+QEMU counts the guest's instructions (-icount), which gives the same figure on any machine. With ACCEL=kvm it is
+nanoseconds, which hold for this machine only, and nothing goes to results/.
+
+build/bench-runs/ has what the guests printed, KIND-NUMBER.tsv, a file a boot; with --guard build/bench-guard-KERNEL/.
+A figure is the median of the boots' medians. It is compared with the unpatched kernel's: an unarmed call made the same
+way, or the same measure for those that have nothing to do with a call. What only direct dispatch can do is measured on
+a kernel of its own, which has limits of its own.
 """
 
 import argparse
 import collections
+import difflib
 import glob
 import os
 import re
+import shutil
 import statistics
+import subprocess
 
 from harness import core
+from harness.campaigns import campaign
 
 UNPATCHED, PATCHED, DIRECT = "unpatched", "patched", "direct"
+CALLS = ("unarmed", "exempt", "allow", "sigsys")
+# What only a kernel with direct dispatch can do, by the syscall instruction only.
+DIRECT_CALLS = ("direct", "direct-save")
+BOOTS = 3
+LIMITS = campaign.RESULTS / "limits.tsv"
 
-# Nobody can be armed on the unpatched kernel. All the rest is compared with itself.
+# What all system calls of an x86-64 kernel pass: by syscall, int 0x80, and sysenter or AMD's syscall.
+FUNCTIONS = ("syscall_enter_from_user_mode", "syscall_enter_from_user_mode_prepare", "syscall_enter_from_user_mode_work",
+             "syscall_exit_to_user_mode", "do_syscall_64", "do_int80_syscall_32", "do_fast_syscall_32")
+
+# No thread can be armed on the unpatched kernel. All the rest is compared with itself.
 AGAINST = {"exempt": "unarmed", "allow": "unarmed", "sigsys": "unarmed", "direct": "unarmed", "direct-save": "unarmed",
            "fork-armed": "fork", "exec-armed": "exec"}
 
@@ -135,54 +152,165 @@ class Bench:
 def read_limits(path, kernel):
     """{(abi, entry, measure): limit} of limits.tsv, whose last columns are the kernels'; "-" is none."""
     limits = {}
-    with open(path, encoding="utf-8") as f:
-        for number, line in enumerate(f, 1):
-            if line.startswith("#") or not line.strip():
-                continue
-            fields = line.rstrip("\n").split("\t")
-            if len(fields) != 3 + len(KERNELS):
-                raise core.Error(f"{path}:{number}: wanted are abi, entry, measure and the limits on "
-                              f"{' and '.join(KERNELS)}, between tabs")
-            limit = fields[3 + KERNELS.index(kernel)]
-            if limit == "-":
-                continue
-            try:
-                limits[tuple(fields[:3])] = float(limit)
-            except ValueError:
-                raise core.Error(f"{path}:{number}: a limit that is no number: {line.strip()}") from None
+    for where, fields in core.rows(path, "abi", "entry", "measure", *(f"limit on {name}" for name in KERNELS)):
+        limit = fields[3 + KERNELS.index(kernel)]
+        try:
+            limits.update({} if limit == "-" else {tuple(fields[:3]): float(limit)})
+        except ValueError:
+            raise core.Error(f"{where}: a limit that is no number: {limit}") from None
     if not limits:
         raise core.Error(f"{path} has no limits")
     return limits
 
 
-def write(path, lines):
-    with open(path, "w", encoding="utf-8") as f:
-        f.writelines(line + "\n" for line in lines)
+def judge(runs, limits, of):
+    """Print the table, and what exceeds the limits of the kernel OF; the exit status."""
+    bench = Bench(runs)
+    print("\n".join(bench.table()))
+    wrong, right = bench.judge(bench.patched, read_limits(limits, of))
+    if bench.direct:
+        more, those = bench.judge(bench.direct, read_limits(limits, "bench-direct"), ", with direct dispatch")
+        wrong, right = wrong + more, right + those
+    campaign.tell((text, ()) for text in wrong)
+    print(f"{right} passed, {len(wrong)} failed")
+    return 1 if wrong else 0
+
+
+# ---- The code ----
+
+def printed(*command):
+    """What a command of others prints."""
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def code(configuration, function):
+    """A function's instructions, without addresses: a jump says how far into which function."""
+    text = printed("objdump", "-d", "--no-show-raw-insn", f"--disassemble={function}", core.built(configuration) / "vmlinux")
+    lines = re.findall(r"^ *[0-9a-f]+:\t(.*?) *$", text, re.MULTILINE)
+    for pattern, word in ((r"[0-9a-f]{16} (<.*>)$", r"\1"), (r"# [0-9a-f]{16} ", "# "),
+                          (r"-?0x[0-9a-f]+\(%rip\)", "(%rip)")):
+        lines = [re.sub(pattern, word, line, count=1) for line in lines]
+    return lines
+
+
+def compare_code():
+    """What the series does to the code that every system call passes, and to the kernel's size; lines of text."""
+    for configuration in ("bench-unpatched", "bench"):
+        if not (core.built(configuration) / "vmlinux").exists():
+            raise core.Error(f"the kernel {configuration} is not built; run: make bench")
+    yield from (f"# Made by make bench: {printed('gcc', '--version').splitlines()[0]}", "")
+    yield "The paths of all system calls, without the series (-) and with it (+):"
+    for function in FUNCTIONS:
+        before, after = code("bench-unpatched", function), code("bench", function)
+        yield f"== {function}: {len(before)} instructions, {len(after)} with the series"
+        yield from (line.rstrip("\n") for line in list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:])
+    yield from ("", "The size of the code and the data, by scripts/bloat-o-meter, in bytes:")
+    meter = core.built("tree") / "scripts" / "bloat-o-meter"
+    yield printed(meter, core.built("bench-unpatched") / "vmlinux", core.built("bench") / "vmlinux").rstrip("\n")
+
+
+# ---- The campaign ----
+
+class Campaign:
+    """The guests of a benchmark, in OUT: of each kind its configuration, and what it measures, () being all."""
+
+    def __init__(self, out, kinds, clock):
+        self.out, self.kinds, self.clock = out, kinds, clock
+
+    def command(self, measures):
+        """All three programs, and a last line that tells that they ended well. What is measured beside the calls has
+        nothing to do with the ABI, and 32-bit threads need a futex() that the configuration lacks."""
+        calls = measures or CALLS
+        said = {"64": measures, "32": [call for call in calls if call not in DIRECT_CALLS], "x32": calls}
+        programs = [" ".join((f"./bench_{abi}", *self.clock, *said[abi])) for abi in campaign.ABIS]
+        return " && ".join((*programs, "echo bench: done"))
+
+    def pack(self):
+        programs = [word for abi in campaign.ABIS for word in ("--prog", campaign.PROGRAMS / f"bench_{abi}")]
+        for kind, (_, measures) in self.kinds.items():
+            core.run("pack", "--out", self.out / f"{kind}.cpio", *programs, "--", "sh", "-c", self.command(measures))
+
+    def boot(self, configuration, initrd, name):
+        done = campaign.guest(campaign.image(configuration), self.out / f"{initrd}.cpio", "run", self.out / name, 1200,
+                              stderr=subprocess.PIPE)
+        if done.returncode:
+            raise core.Error(f"{done.stderr}the guest with the kernel {configuration} failed", 1)
+        if "emulating instead" in done.stderr:
+            raise core.Error("there is no KVM to measure with here; without ACCEL=kvm, instructions are counted", 1)
+
+    def run(self, boots):
+        texts = {UNPATCHED: "without the series", PATCHED: "with it", DIRECT: "direct dispatch"}
+        for number in range(1, boots + 1):
+            for kind, (configuration, _) in self.kinds.items():
+                with core.step(f"Measuring {texts[kind]} ({number} of {boots})"):
+                    self.boot(configuration, kind, f"{kind}-{number}")
+                console = (self.out / f"{kind}-{number}" / "console.log").read_text(encoding="utf-8", errors="replace")
+                if not re.search("^bench: done", console, re.MULTILINE):
+                    core.say(*console.splitlines()[-20:])
+                    raise core.Error(f"the benchmark failed on the kernel {configuration}; its last words stand above", 1)
+                (self.out / f"{kind}-{number}.tsv").write_text(console, encoding="utf-8")
+
+
+def measure(guarded):
+    """Boot the guests, and judge them; GUARDED is the kernel that is compared once, None for the whole campaign."""
+    campaign.begin("bench-runs", keep=("ACCEL",))
+    os.environ["SMP"] = "1"
+    out = core.BUILD / (f"bench-guard-{guarded}" if guarded else "bench-runs")
+    accel = "" if guarded or os.environ.get("ACCEL", "tcg") == "tcg" else os.environ["ACCEL"]
+    if not accel:
+        os.environ.pop("ACCEL", None)
+        os.environ["QEMU_ARGS"] = "-icount shift=0,sleep=off"
+    if guarded:
+        # Nothing is dispatched in the original, but arming is not refused.
+        calls = CALLS + (DIRECT_CALLS if guarded == "direct" else ())
+        kinds = {UNPATCHED: ("x86_64-original", ("unarmed",)), PATCHED: (guarded, calls)}
+    else:
+        kinds = {UNPATCHED: ("bench-unpatched", ()), PATCHED: ("bench", ()), DIRECT: ("bench-direct", CALLS + DIRECT_CALLS)}
+        core.run("setup", "--bench")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    core.run("setup", "--abis")
+    for configuration, _ in kinds.values():
+        core.run("kernel", configuration)
+    guests = Campaign(out, kinds, ("-n", "50") if accel else ("-t",))
+    if accel:
+        # Better told at once than after all that would be emulated.
+        core.run("pack", "--out", out / "probe.cpio", "--", "true")
+        guests.boot("bench", "probe", "probe")
+    # make check has them.
+    if not guarded or not (campaign.PROGRAMS / "bench_x32").exists():
+        core.run("selftests")
+    guests.pack()
+    guests.run(1 if guarded else BOOTS)
+    if guarded:
+        return judge(out, LIMITS, "direct" if guarded == "direct" else "x86_64")
+    bench = Bench(out)
+    campaign.write(out / "bench.tsv", *bench.table())
+    if accel:
+        model = re.search(r"^model name\s*: (.*)", open("/proc/cpuinfo", encoding="utf-8").read(), re.MULTILINE)
+        core.say(f"Nanoseconds on this machine's {model[1] if model else 'CPU'}, and nowhere else:")
+        print("\n".join(bench.table()))
+        return 0
+    campaign.write(out / "bench.dat", *bench.chart())
+    if judge(out, LIMITS, "bench"):
+        return 1
+    for kind in ("svg", "png"):
+        printed("gnuplot", "-c", core.HARNESS / "campaigns" / "bench.gnuplot", kind, out / "bench.dat", out / f"bench.{kind}")
+    campaign.write(out / "bench-code.txt", *compare_code())
+    for name in ("bench.tsv", "bench.svg", "bench.png", "bench-code.txt"):
+        shutil.copy(out / name, campaign.RESULTS)
+    return 0
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Make the table and the chart of what harness/do bench measured.")
-    parser.add_argument("--runs", required=True, metavar="DIR", help="with the runs: build/bench-runs")
-    parser.add_argument("--table", metavar="FILE", help="write the table")
-    parser.add_argument("--chart", metavar="FILE", help="write the chart's data, for harness/campaigns/bench.gnuplot")
-    parser.add_argument("--limits", metavar="FILE", help="fail if a figure is greater than it says")
-    parser.add_argument("--of", choices=KERNELS, default=KERNELS[0], help="for which kernel it says so (%(default)s)")
+    parser = argparse.ArgumentParser(prog="harness/do bench", description="Measure what a system call costs.")
+    parser.add_argument("--guard", nargs="?", const="x86_64", metavar="KERNEL", help="measure once, on KERNEL (x86_64)")
+    parser.add_argument("--code", action="store_true", help="only compare the code of the kernels, which are built")
+    parser.add_argument("--runs", metavar="DIR", help="only judge the runs there")
+    parser.add_argument("--limits", default=LIMITS, metavar="FILE", help="that they have to keep")
+    parser.add_argument("--of", choices=KERNELS, default=KERNELS[0], help="for which kernel (%(default)s)")
     options = parser.parse_args()
-
-    bench = Bench(options.runs)
-    table = list(bench.table())
-    if options.table:
-        write(options.table, table)
-    if options.chart:
-        write(options.chart, bench.chart())
-    if not options.limits:
+    if options.code:
+        print("\n".join(compare_code()))
         return 0
-    print("\n".join(table))
-    wrong, right = bench.judge(bench.patched, read_limits(options.limits, options.of))
-    if bench.direct:
-        more, those = bench.judge(bench.direct, read_limits(options.limits, "bench-direct"), ", with direct dispatch")
-        wrong, right = wrong + more, right + those
-    for text in wrong:
-        print(f"FAILED: {text}")
-    print(f"{right} passed, {len(wrong)} failed")
-    return 1 if wrong else 0
+    return judge(options.runs, options.limits, options.of) if options.runs else measure(options.guard)

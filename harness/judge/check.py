@@ -78,18 +78,9 @@ class Step:
         return "again: " + shlex.join(["make", "check", f"STEP={self.name}", *same])
 
 
-def rows(path):
-    """The rows of a table between tabs, without its comments, each with its place."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line and not line.startswith("#"):
-            yield f"{path.name}:{number}", line.split("\t")
-
-
 def read_steps(path):
     steps = {}
-    for where, fields in rows(path):
-        if len(fields) != 6:
-            raise core.Error(f"{where}: a row has six fields between tabs")
+    for where, fields in core.rows(path, "name", "group", "lane", "when", "needs", "command"):
         step = Step(*fields)
         for field, known in ((step.group, GROUPS), (step.lane, LANES), (fields[3], ("quick", "full"))):
             if field not in known:
@@ -107,7 +98,7 @@ def read_steps(path):
 
 def read_numbers(path):
     """{first field: the other fields} of a table that an earlier check has written."""
-    return {row[0]: [int(field) for field in row[1:]] for _, row in rows(path)} if path.exists() else {}
+    return {row[0]: [int(field) for field in row[1:]] for _, row in core.rows(path)} if path.exists() else {}
 
 
 def write_numbers(path, table):

@@ -253,21 +253,10 @@ def read_lines(path, what):
         raise core.Error(f"cannot read {what} {path}: {error.strerror}") from error
 
 
-def read_rows(path, *fields):
-    """The rows of a table, each with its place. A row has these fields, between tabs."""
-    for number, line in enumerate(read_lines(path, "the list"), 1):
-        row = line.split("\t")
-        if not line.strip() or line.startswith("#"):
-            continue
-        if len(row) != len(fields) or not all(field.strip() for field in row):
-            raise core.Error(f"{path}:{number}: a row has {len(fields)} fields between tabs: {', '.join(fields)}")
-        yield f"{path}:{number}", row
-
-
 def lacks_of(configuration="", cpu=""):
     """The properties that a run lacks, as a set of words; by its configuration and by its CPU as QEMU names it."""
     lacks = configurations.lacks(configuration) if configuration else set()
-    for _, (model, properties) in read_rows(CPU_LIST, "CPU", "properties"):
+    for _, (model, properties) in core.rows(CPU_LIST, "CPU", "properties"):
         if model == cpu.partition(",")[0]:
             lacks.update(properties.split())
     return lacks
@@ -275,7 +264,7 @@ def lacks_of(configuration="", cpu=""):
 
 def read_table(path, lacks):
     """{pattern: reason} of the rows for a run that lacks these properties. "-" is a row for every run."""
-    return {pattern: reason for _, (name, pattern, reason) in read_rows(path, "property", "pattern", "reason")
+    return {pattern: reason for _, (name, pattern, reason) in core.rows(path, "property", "pattern", "reason")
             if name in {"-", *lacks}}
 
 

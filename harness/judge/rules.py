@@ -18,6 +18,7 @@ import collections
 import glob
 import itertools
 import os
+import pathlib
 import re
 import sys
 
@@ -80,31 +81,13 @@ class Rule:
                 ", ".join(programs) or "-", " ".join(runs) or "-", result)
 
 
-def read_rows(path, least, most):
-    """The rows of a table between tabs, without its comments."""
-    try:
-        with open(path, encoding="utf-8") as f:
-            lines = f.read().splitlines()
-    except OSError as error:
-        raise core.Error(f"{path}: {error.strerror}") from error
-    for number, line in enumerate(lines, 1):
-        if line.startswith("#"):
-            continue
-        fields = line.split("\t")
-        if not least <= len(fields) <= most or not all(field.strip() for field in fields):
-            raise core.Error(f"{path}:{number}: a row has {least}{f' or {most}' if most > least else ''} "
-                          "fields between tabs")
-        yield f"{path}:{number}", fields
-
-
 def read_text(path):
     """The lines of a document. Of a patch, the lines that it adds."""
     try:
-        with open(path, encoding="utf-8") as f:
-            lines = f.read().splitlines()
+        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise core.Error(f"{path}: {error.strerror}") from error
-    if path.endswith(".patch"):
+    if str(path).endswith(".patch"):
         lines = [line[1:] for line in lines if line.startswith("+") and not line.startswith("+++ ")]
     return lines
 
@@ -131,7 +114,7 @@ def read_rules(paths):
 
 def read_other_proof(path, rules):
     """What proves a rule, if not tests of its name."""
-    for where, (name, proof) in read_rows(path, 2, 2):
+    for where, (name, proof) in core.rows(path, "rule", "proof"):
         what, _, text = proof.partition(": ")
         if name not in rules:
             raise core.Error(f"{where}: {name} is no rule of the guide")
@@ -151,7 +134,7 @@ def read_results(rules, directory):
         raise core.Error(f"{directory} has no results of tests. Run: make check")
     for path in found:
         run = os.path.basename(os.path.dirname(path))[len("guest-"):]
-        for where, (names, test, result) in read_rows(path, 3, 3):
+        for where, (names, test, result) in core.rows(path, "rules", "test", "result"):
             if result not in RESULTS:
                 raise core.Error(f"{where}: '{result}' is none of {', '.join(RESULTS)}")
             if names == "-":
@@ -215,7 +198,7 @@ def main():
         print_proof(rules[options.rule])
         return 0
     steps = {row[0]: row[2] == "0"
-             for _, row in read_rows(os.path.join(options.directory, "results.tsv"), 5, 5)}
+             for _, row in core.rows(os.path.join(options.directory, "results.tsv"))}
     for rule in rules.values():
         rule.judge(steps)
 

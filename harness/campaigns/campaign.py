@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the campaigns share: their guests, the selftests that run there, reports and tables."""
+
+import os
+import re
+import subprocess
+
+from harness import core
+
+ABIS = ("64", "32", "x32")
+# The selftests as they are installed, and the directory of the feature's programs.
+KSELFTEST = core.built("x86_64") / "kselftest"
+PROGRAMS = KSELFTEST / "syscall_user_dispatch"
+# The tests of the feature, and those that the fixes before it add to seccomp's.
+TESTS = r"^syscall_user_dispatch:|:seccomp_(tsync_ptrace|trap_pending)$"
+RESULTS = core.ROOT / "results"
+# The caller's variables that would change a guest.
+GUEST = ("QEMU_CPU", "QEMU_ARGS", "APPEND", "MEM", "SMP", "ACCEL", "SLOW", "SAYS", "OUT")
+
+
+def begin(name, keep=()):
+    """Take the campaign's lock, and forget the caller's variables that would change its guests, but for those to KEEP."""
+    os.chdir(core.ROOT)
+    core.lock(name)
+    for variable in set(GUEST).difference(keep):
+        os.environ.pop(variable, None)
+
+
+def image(configuration):
+    """The path of a configuration's kernel, which is built if need be."""
+    return core.output("kernel", "--image", configuration)
+
+
+def select(pattern, path):
+    """Write the installed selftests that match the pattern to the file, a line each."""
+    listed = (KSELFTEST / "kselftest-list.txt").read_text(encoding="utf-8").splitlines()
+    tests = [test for test in listed if re.search(pattern, test)]
+    if not tests:
+        raise core.Error(f"no selftest that was built is named {pattern}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(tests) + "\n", encoding="utf-8")
+
+
+def guest(kernel, initrd, mode, out, timeout, append="", stderr=None, **environment):
+    """Boot a guest in that mode of harness/do boot; what it leaves is in OUT. Returns boot's process, which has ended.
+
+    Whether the guest came to its end is for the judge to say: the status is not checked. TIMEOUT is in seconds."""
+    return core.run("boot", "--kernel", kernel, "--initrd", initrd, "--mode", mode, "--out", out,
+                    "--timeout", str(timeout), "--append", append, env={**os.environ, **environment},
+                    stdout=subprocess.DEVNULL, stderr=stderr, text=True, check=False)
+
+
+def tell(failures, lines=20):
+    """Print the failures (what, [lines that explain]), each with the last of its lines."""
+    for what, about in failures:
+        print(f"FAILED: {what}")
+        for line in list(filter(None, about))[-lines:]:
+            print(f"    {line}")
+
+
+def write(path, *lines):
+    """Write a table or a text, line by line."""
+    with open(path, "w", encoding="utf-8") as f:
+        f.writelines(line + "\n" for line in lines)
+
+
+def row(fields):
+    """The row of a table."""
+    return "\t".join(map(str, fields))

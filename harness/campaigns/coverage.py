@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which of the lines and branches that the series adds were reached.
+"""Which lines and branches that the series adds the selftests and the fuzzer reach.
 
-Every run has a directory with what the guest's kernel counted (.gcda) beside what the
-compiler noted for gcov (.gcno); a line or branch is reached if one of the runs did. What
-is not has to be in coverage.tsv, and what is there must not be reached. A table is
-written, with a column for every run; the failures, and a last line that counts, are
-printed.
+Both run on a kernel that counts (harness/build/configs/gcov.config), each in a boot of its own. A line or branch is
+reached if one of the two reached it. What is not reached has to be in coverage.tsv, and what is there must not be
+reached. The table, with a column for each, goes to results/; build/coverage/ has all that the guests said: in
+counts/selftests and counts/fuzzer what the kernel counted (.gcda) beside what the compiler noted for gcov (.gcno).
 """
 
 import argparse
@@ -13,20 +12,28 @@ import collections
 import json
 import os
 import re
+import shutil
 import subprocess
+import tarfile
 
 from harness import core
-from harness.judge import rules
+from harness.campaigns import campaign
 
-
-HERE = os.path.dirname(os.path.abspath(__file__))
+ACCEPTED = core.HARNESS / "campaigns" / "coverage.tsv"
+CONFIGURATION = "gcov"
+OUT = core.BUILD / "coverage"
+# What a guest does when its programs have ended: it sends its counts.
+AFTER = core.HARNESS / "guest" / "inside" / "gcov"
+# As many as each mutant gets.
+FUZZ = ("--operations", "60000", "--seed", "1")
 
 # Code of the kernel: neither user space's, nor of programs that build it.
 CODE = re.compile(r"(?!tools/|samples/|scripts/|Documentation/).*\.[ch]$")
 HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
 
-def run(*command):
+def printed(*command):
+    """What a command of others prints."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
@@ -39,7 +46,7 @@ def run(*command):
 def added_lines(tree, series):
     """{file: {number: text}} of what the series adds to the kernel's code."""
     files, path, number = {}, None, 0
-    for line in run("git", "-C", tree, "diff", "--no-ext-diff", "--unified=0", series).splitlines():
+    for line in printed("git", "-C", tree, "diff", "--no-ext-diff", "--unified=0", series).splitlines():
         hunk = HUNK.match(line)
         if line.startswith("+++ "):
             path = line[6:] if CODE.match(line[6:]) else None
@@ -87,7 +94,7 @@ def count_lines(tree, counts):
             path = os.path.join(folder, name)
             if not os.path.exists(path[:-4] + "gcno"):
                 raise core.Error(f"{path} has no .gcno beside it")
-            report = json.loads(run("gcov", "--json-format", "--stdout", "--branch-probabilities", path))
+            report = json.loads(printed("gcov", "--json-format", "--stdout", "--branch-probabilities", path))
             compiled.add(os.path.relpath(path, counts)[:-4] + "c")
             for source in report["files"]:
                 where = os.path.join(report["current_working_directory"], source["file"])
@@ -166,6 +173,84 @@ class Coverage:
         return f"{reached} passed, {len(self.failures)} failed, {len(self.missed)} skipped"
 
 
+def judge(tree, series, runs, accepted_path, table):
+    """Count the directories of RUNS, {name: directory}, write the table, and print what is not reached; the exit status."""
+    accepted = {}
+    for where, (path, what, text, reason) in core.rows(accepted_path, "file", "what", "text", "reason"):
+        if (path, what, text) in accepted:
+            raise core.Error(f"{where}: the same as an earlier row")
+        accepted[path, what, text] = reason
+    tree, counted, compiled = os.path.realpath(tree), {}, set()
+    for name, directory in runs.items():
+        counted[name], files = count_lines(tree, directory)
+        if not files:
+            raise core.Error(f"the {name} counted nothing: no .gcda file below {directory}")
+        compiled |= files
+    coverage = Coverage(added_lines(tree, series), counted, compiled, accepted)
+    lines = list(coverage.table())
+    campaign.write(table, "# Made by make coverage: what is reached of the code that the series adds, by all and by each.", *lines)
+    print("\n".join(lines))
+    campaign.tell((failure, ()) for failure in coverage.failures)
+    print(coverage.counts())
+    return 1 if coverage.failures else 0
+
+
+def unpack(name):
+    """Put a run's counts to OUT/counts/NAME, and beside them what the compiler noted; the directory."""
+    sent, built, counts = OUT / f"{name}.tar.gz", core.built(CONFIGURATION), OUT / "counts" / name
+    if not sent.exists() or not sent.stat().st_size:
+        raise core.Error(f"the guest of the {name} sent no counts; see {OUT / name / 'console.log'}")
+    try:
+        with tarfile.open(sent) as archive:
+            archive.extractall(OUT / "unpacked")
+    except (tarfile.TarError, EOFError, OSError) as problem:
+        raise core.Error(f"the guest's archive of counts is broken: {sent}: {problem}") from None
+    # There they have the path of the build directory.
+    unpacked = OUT / "unpacked" / built.relative_to("/")
+    if not unpacked.is_dir():
+        raise core.Error(f"the guest of the {name} counted nothing")
+    counts.parent.mkdir(exist_ok=True)
+    unpacked.rename(counts)
+    shutil.rmtree(OUT / "unpacked")
+    for path in counts.rglob("*.gcda"):
+        notes = path.relative_to(counts).with_suffix(".gcno")
+        shutil.copy(built / notes, counts / notes)
+    return counts
+
+
+def run_selftests():
+    """Run them in the guest; whether all is well, as the judge says."""
+    out = OUT / "selftests"
+    campaign.select(campaign.TESTS, out / "tests")
+    core.run("pack", "--out", out / "initrd.cpio", "--tree", f"{campaign.KSELFTEST}:/kselftest",
+             "--file", f"{out / 'tests'}:/guest/tests", "--file", f"{AFTER}:/guest/after")
+    campaign.guest(campaign.image(CONFIGURATION), out / "initrd.cpio", "check", out, 3600,
+                   QEMU_ARGS=f"-serial file:{out}.tar.gz")
+    (out / "initrd.cpio").unlink()
+    return not core.run("judge", "--configuration", CONFIGURATION, "--verdict", out / "verdict.log", "--console",
+                        out / "console.log", "--nonce", (out / "nonce").read_text().strip(), check=False).returncode
+
+
+def measure():
+    campaign.begin("coverage")
+    core.need_command("gcov")
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir(parents=True)
+    core.run("setup", "--abis")
+    core.run("kernel", CONFIGURATION)
+    core.run("selftests")
+    # What fails is no reason not to tell what was reached.
+    with core.step("Running the selftests on a kernel that counts"):
+        good = run_selftests()
+    good &= not core.run("fuzz", "--kernel", CONFIGURATION, *FUZZ, "--out", OUT / "fuzzer", "--after", AFTER, check=False,
+                         env={**os.environ, "QEMU_ARGS": f"-serial file:{OUT}/fuzzer.tar.gz"}).returncode
+    runs = {name: unpack(name) for name in ("selftests", "fuzzer")}
+    good &= not judge(core.built("tree"), "base..sud", runs, ACCEPTED, OUT / "coverage.txt")
+    if good:
+        shutil.copy(OUT / "coverage.txt", campaign.RESULTS)
+    return 0 if good else 1
+
+
 def a_run(text):
     name, equals, counts = text.partition("=")
     if not (name and equals and counts):
@@ -174,33 +259,15 @@ def a_run(text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Which of the lines and branches that the series adds were reached.")
-    parser.add_argument("--tree", required=True, metavar="DIR", help="the patched kernel's repository")
+    parser = argparse.ArgumentParser(prog="harness/do coverage",
+                                     description="Which of the lines and branches that the series adds are reached.")
+    parser.add_argument("--counts", action="append", type=a_run, metavar="RUN=DIR",
+                        help="only judge a run's .gcda and .gcno files; may be given several times")
+    parser.add_argument("--tree", metavar="DIR", help="for these: the patched kernel's repository")
     parser.add_argument("--series", default="base..sud", metavar="RANGE", help="its commits, for git")
-    parser.add_argument("--counts", required=True, action="append", type=a_run, metavar="RUN=DIR",
-                        help="a run's .gcda and .gcno files; may be given several times")
-    parser.add_argument("--accepted", default=os.path.join(HERE, "coverage.tsv"), metavar="FILE")
-    parser.add_argument("--table", required=True, metavar="FILE", help="to be written")
+    parser.add_argument("--accepted", default=ACCEPTED, metavar="FILE", help="what need not be reached")
+    parser.add_argument("--table", default=OUT / "coverage.txt", metavar="FILE", help="to be written")
     options = parser.parse_args()
-
-    accepted = {}
-    for number, (path, what, text, reason) in rules.read_rows(options.accepted, 4, 4):
-        if (path, what, text) in accepted:
-            raise core.Error(f"{options.accepted}:{number}: the same as an earlier row")
-        accepted[path, what, text] = reason
-    tree = os.path.realpath(options.tree)
-    runs, compiled = {}, set()
-    for run_name, counts in options.counts:
-        runs[run_name], files = count_lines(tree, counts)
-        if not files:
-            raise core.Error(f"the {run_name} counted nothing: no .gcda file below {counts}")
-        compiled |= files
-    coverage = Coverage(added_lines(tree, options.series), runs, compiled, accepted)
-    with open(options.table, "w", encoding="utf-8") as f:
-        f.write("# Made by make coverage: what is reached of the code that the series adds, by all and by each.\n")
-        f.writelines(line + "\n" for line in coverage.table())
-    print("\n".join(coverage.table()))
-    for failure in coverage.failures:
-        print(f"FAILED: {failure}")
-    print(coverage.counts())
-    return 1 if coverage.failures else 0
+    if not options.counts:
+        return measure()
+    return judge(options.tree or core.built("tree"), options.series, dict(options.counts), options.accepted, options.table)

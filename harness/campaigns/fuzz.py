@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Judge what the fuzzer said in the guest.
+"""Random operations in the guest, compared with a model of the contract: the program fuzz, for several ABIs at a time.
 
-Every ABI must have made its operations with each seed, found no difference and
-ended well, and the kernel must have had no complaint. What is not said counts
-as failed. The last line counts: one for each run, and one for the kernel.
+Every ABI must make its operations with each seed, find no difference and end well, and the kernel must have no
+complaint. A missing line counts as a failure. The last line counts: one for each run of the program, and one for the
+kernel. build/fuzz/ has all that the guest said.
 """
 
 import argparse
+import os
+import pathlib
 import re
+import shutil
 
+from harness import core
+from harness.campaigns import campaign
 from harness.judge import judge
+from harness.judge import rules
 
+PROGRAMS = campaign.PROGRAMS
+SOURCES = core.built("tree") / "tools" / "testing" / "selftests" / "syscall_user_dispatch"
 
 SEED = re.compile(r"# fuzz\S*: (seed \d+), ")
 SUM = re.compile(r"(\d+) operations, (\d+) differences$")
@@ -34,43 +42,120 @@ def parts(run):
     return seed, total, run[-1] if run and run[-1].startswith(END) else None
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Judge what the fuzzer said in the guest.")
-    parser.add_argument("--console", required=True, metavar="FILE")
-    parser.add_argument("--kernel", default="x86_64", help="as in the list of splats")
-    parser.add_argument("--splats", default=judge.SPLAT_LIST, metavar="FILE")
-    parser.add_argument("--seeds", type=int, required=True, help="how often each ABI ran")
-    parser.add_argument("--each", type=int, required=True, help="how many operations each time")
-    parser.add_argument("abis", nargs="+")
-    options = parser.parse_args()
+def judge_console(console, abis, seeds, each, lacks):
+    """Print what the programs said, and what is wrong with it; the exit status.
 
-    lines = judge.read_lines(options.console, "the console")
+    Each of the ABIs ran SEEDS times, EACH operations a time, on a kernel with these properties missing."""
+    lines = judge.read_lines(console, "the console")
     report = judge.Report()
     passed = 0
-    for abi in options.abis:
+    for abi in abis:
         said = [line[len(abi) + 2:] for line in lines if line.startswith(f"{abi}: ")]
         print("\n".join(f"{abi}: {line}" for line in said))
-        runs = split(said) + [[]] * options.seeds
-        for number, run in enumerate(runs[:options.seeds], 1):
+        runs = split(said) + [[]] * seeds
+        for number, run in enumerate(runs[:seeds], 1):
             seed, total, end = parts(run)
             if not total or not end:
                 report.fail(f"{abi}: run {number} has no end ({seed})", run[-10:])
             elif int(total[2]) or end != "ended with status 0":
                 report.fail(f"{abi}: {total[0]}, {end} ({seed})")
-            elif int(total[1]) < options.each:
-                report.fail(f"{abi}: {total[1]} operations instead of {options.each} ({seed})")
+            elif int(total[1]) < each:
+                report.fail(f"{abi}: {total[1]} operations instead of {each} ({seed})")
             else:
                 passed += 1
     found = len(report.failures)
-    exceptions = judge.read_splats(options.splats, ())
-    judge.judge_console(lines, exceptions, report)
+    judge.judge_console(lines, judge.read_splats(judge.SPLAT_LIST, lacks), report)
     if "fuzz: done" not in lines:
         report.fail("the guest did not come to its end", lines[-10:])
     passed += found == len(report.failures)
-
-    for what, about in report.failures:
-        print(f"FAILED: {what}")
-        for line in about:
-            print(f"    {line}")
+    campaign.tell(report.failures)
     print(f"{passed} passed, {len(report.failures)} failed")
     return 1 if report.failures else 0
+
+
+def stale(abi):
+    """Whether a program is not there, or is older than what it is built from."""
+    for name in ("fuzz", "probe"):
+        program = PROGRAMS / f"{name}_{abi}"
+        if not os.access(program, os.X_OK) or any(source.stat().st_mtime > program.stat().st_mtime
+                                                  for source in (SOURCES / f"{name}.c", *SOURCES.glob("sud*.h"))):
+            return True
+    return False
+
+
+def command(abis, seeds, each, excuse):
+    """What the guest runs: for every seed, all ABIs beside each other. Each line tells whose it is."""
+    words = "".join("".join(f'{{ ./fuzz_{abi} -s {seed} -n {each} {excuse} -v; echo "{END}$?"; }} 2>&1 | sed "s/^/{abi}: /" & '
+                            for abi in abis) + "wait; " for seed in seeds)
+    return words + "echo fuzz: done"
+
+
+def a_seed(text):
+    if text == "random":
+        return str(int.from_bytes(os.urandom(4), "little"))
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"the seed '{text}' is neither a number nor random")
+    return text
+
+
+def a_number(text):
+    if not re.fullmatch(r"[1-9][0-9]{0,11}", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of operations")
+    return int(text)
+
+
+def a_file(text):
+    if not os.path.isfile(text):
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return os.path.realpath(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="harness/do fuzz", description="Compare random operations in the guest with a model.")
+    parser.add_argument("--kernel", default="x86_64", metavar="CONFIG", help="the kernel of this configuration (%(default)s)")
+    parser.add_argument("--image", type=a_file, metavar="FILE", help="a kernel that exists already, instead")
+    parser.add_argument("--others", action="store_true",
+                        help="that others made: differences by rules that are our own promise are told, "
+                             "but are no failure, nor are its warnings")
+    parser.add_argument("--operations", type=a_number, default=1000000, metavar="N", help="how many in all (%(default)s)")
+    parser.add_argument("--seed", action="append", type=a_seed, metavar="S",
+                        help="a number, or random, which is the default; may be given several times")
+    parser.add_argument("--out", type=pathlib.Path, default=core.BUILD / "fuzz", metavar="DIR", help="instead of build/fuzz")
+    parser.add_argument("--after", type=a_file, metavar="FILE",
+                        help="a script that the guest runs in the end, its output to the third serial port")
+    parser.add_argument("--console", metavar="FILE", help="only judge this console")
+    parser.add_argument("abis", nargs="*", metavar="64|32|x32", help="default: all that the kernel runs")
+    options = parser.parse_args()
+    if set(options.abis).difference(campaign.ABIS):
+        parser.error(f"{' '.join(options.abis)}: an ABI is one of 64, 32, x32")
+    seeds = options.seed or [a_seed("random")]
+
+    out = options.out.resolve()
+    if not options.console:
+        # What it is told of the guest is meant.
+        campaign.begin("fuzz", keep=campaign.GUEST)
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+    lacks, base = set() if options.image else judge.lacks_of(options.kernel), ""
+    abis = options.abis or [abi for abi in campaign.ABIS if not lacks & {abi, f"{abi}-programs"}]
+    each = -(-options.operations // (len(abis) * len(seeds)))
+    if options.console:
+        return judge_console(options.console, abis, len(seeds), each, lacks)
+
+    if options.image:
+        core.run("tree")
+        image = options.image
+    else:
+        image, base = campaign.image(options.kernel), core.output("i386", options.kernel)
+    if any(map(stale, abis)):
+        core.run("setup", "--abis")
+        core.run("selftests")
+    own = [name for name, rule in rules.read_rules(rules.GUIDES).items() if rule.kind == "ours"] if options.others else []
+    programs = [word for abi in abis for name in ("fuzz", "probe") for word in ("--prog", PROGRAMS / f"{name}_{abi}")]
+    after = ["--file", f"{options.after}:/guest/after"] if options.after else []
+    core.run("pack", "--out", out / "initrd.cpio", "--base", base, *after, *programs, "--", "sh", "-c",
+             command(abis, seeds, each, f"-u {','.join(own)}" if own else ""))
+    core.say(f"* {options.operations} operations, by {' '.join(abis)}; seeds: {' '.join(seeds)}")
+    campaign.guest(image, out / "initrd.cpio", "run", out, 600 + options.operations // 200,
+                   "syscall.x32=y panic_on_warn=0" if options.others else "")
+    return judge_console(out / "console.log", abis, len(seeds), each, lacks)

@@ -98,7 +98,7 @@ repository()
 {
 	R=$SCRATCH/repo
 	mkdir -p "$R"
-	cp -a "$ROOT/harness" "$R/"
+	cp -a "$ROOT/harness" "$ROOT/base" "$R/"
 	rm -r "$R/harness/tests" "$R"/harness/campaigns/mutations/*
 }
 

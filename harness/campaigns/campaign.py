@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the campaigns share: their guests, the selftests that run there, reports and tables."""
 
+import hashlib
 import os
+import pathlib
 import re
 import subprocess
 
@@ -48,6 +50,21 @@ def guest(kernel, initrd, mode, out, timeout, append="", stderr=None, **environm
     return core.run("boot", "--kernel", kernel, "--initrd", initrd, "--mode", mode, "--out", out,
                     "--timeout", str(timeout), "--append", append, env={**os.environ, **environment},
                     stdout=subprocess.DEVNULL, stderr=stderr, text=True, check=False)
+
+
+def unless_run(out, kernel, initrd, words, boot):
+    """Call BOOT, unless it was called before for the same kernel, initramfs and words and returned True. OUT/inputs is a hash of these."""
+    what = hashlib.sha256(words.encode())
+    for path in (kernel, initrd):
+        what.update(pathlib.Path(path).read_bytes())
+    known = out / "inputs"
+    if known.exists() and known.read_text(encoding="utf-8") == what.hexdigest():
+        core.say("  this was run before, and nothing has changed")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    known.unlink(missing_ok=True)
+    if boot():
+        known.write_text(what.hexdigest(), encoding="utf-8")
 
 
 def tell(failures, lines=20):

@@ -1,26 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Compare what the kernel's own selftests say without and with the series.
+"""What the kernel's own selftests for others who live at system-call entry say without and with the series.
 
-Reads DIR/KERNEL-NUMBER/ as harness/do neighbours leaves them. These programs are not all of
-one kind: a test is what one of them names in a line of TAP or behind [OK], [FAIL] or [SKIP],
-and each program, as the runner found it, is one as well. What a test says with the series
-it must have said without it, in one run or another, or neighbours.tsv says why it
-did not. A table is written; the last line printed counts.
+They are built from the unpatched tree, and run on the unpatched and on the patched kernel of one configuration, several
+times in turns. What a test says with the series it must have said without it, in one run or another; otherwise
+neighbours.tsv has the reason. These programs are not all of one kind: a test is what one of them names in a line of TAP
+or after [OK], [FAIL] or [SKIP], and each program, as the runner found it, is one as well.
+
+build/neighbours/ has what the guests said, in KERNEL-NUMBER/; a run stands until its kernel or its tests change. The
+table goes to results/; the last line printed counts.
 """
 
 import argparse
 import collections
 import fnmatch
-import glob
 import os
+import pathlib
 import re
+import shutil
 
 from harness import core
+from harness.campaigns import campaign
 from harness.judge import judge
-from harness.judge import rules
 
-
-HERE = os.path.dirname(os.path.abspath(__file__))
+KNOWN = core.HARNESS / "campaigns" / "neighbours.tsv"
+OUT = core.BUILD / "neighbours"
+SELFTESTS = core.built("x86_64-unpatched") / "kselftest"
+KERNELS = ("x86_64-unpatched", "x86_64")
+BOOTS = 3
+# A test returns to 32-bit code by a far return, which QEMU 7.2's emulation of SMAP takes for the kernel's reading
+# user memory.
+CPU = "max,smap=off"
+TARGETS = "seccomp ptrace x86 rseq sigaltstack breakpoints"
+# Seconds a program: under emulation their own limits are too short, or there is none.
+LIMIT = 120
+# What is none: a benchmark; a script that runs other programs of its directory again, for an hour; a
+# test of suspending, which the configuration cannot.
+NO_TEST = re.compile(r":(seccomp_benchmark|run_param_test\.sh|step_after_suspend_test)$")
 
 TAP = re.compile(r"(not )?ok \d+ ?(?:- )?(.*?)(?: ?# ?(SKIP|XFAIL|TODO)\b.*)?$", re.IGNORECASE)
 PLAIN = re.compile(r"\s*\[(OK|FAIL|SKIP)\]\s*(.*)$")
@@ -45,8 +60,8 @@ def inner(line):
 def read_run(path):
     """{test: set of results} of one run, which has come to its end."""
     results = collections.defaultdict(set)
-    nonce, = judge.read_lines(os.path.join(path, "nonce"), "the nonce")[:1]
-    lines = judge.read_lines(os.path.join(path, "verdict.log"), "the verdict")
+    nonce, = judge.read_lines(path / "nonce", "the nonce")[:1]
+    lines = judge.read_lines(path / "verdict.log", "the verdict")
     if not any(line.startswith(f"guest: end {nonce} status ") for line in lines):
         raise core.Error(f"{path}: the guest did not come to its end; see console.log there")
     program = ""
@@ -70,8 +85,7 @@ def read_run(path):
 
 def read_kernel(directory, kernel):
     """{test: set of results} over all runs; "none" in a run that has no result."""
-    paths = sorted(glob.glob(os.path.join(glob.escape(directory), f"{glob.escape(kernel)}-[0-9]*", "nonce")))
-    runs = [read_run(os.path.dirname(path)) for path in paths]
+    runs = [read_run(path.parent) for path in sorted(directory.glob(f"{kernel}-[0-9]*/nonce"))]
     if not runs:
         raise core.Error(f"{directory} has no run of {kernel}. Run: make neighbours")
     tests = sorted(set().union(*runs))
@@ -82,22 +96,12 @@ def cell(results):
     return ",".join(sorted(results))
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Compare what the kernel's own selftests say without and "
-                                                 "with the series.")
-    parser.add_argument("unpatched", metavar="UNPATCHED", help="a kernel's name")
-    parser.add_argument("patched", metavar="PATCHED", help="the other's")
-    parser.add_argument("--runs", required=True, metavar="DIR", help="build/neighbours")
-    parser.add_argument("--tests", required=True, metavar="FILE", help="which programs were due, as directory:program")
-    parser.add_argument("--known", default=os.path.join(HERE, "neighbours.tsv"), metavar="FILE")
-    parser.add_argument("--table", required=True, metavar="FILE", help="to be written")
-    options = parser.parse_args()
-
-    known = {pattern: reason for _, (pattern, reason) in rules.read_rows(options.known, 2, 2)}
-    unpatched = read_kernel(options.runs, options.unpatched)
-    patched = read_kernel(options.runs, options.patched)
+def compare(directory, kernels, known_path):
+    """Compare the runs there of two kernels, write neighbours.tsv beside them, and print the differences; the exit status."""
+    known = {pattern: reason for _, (pattern, reason) in core.rows(known_path, "test", "reason")}
+    unpatched, patched = (read_kernel(directory, kernel) for kernel in kernels)
     counts, used, failures, rows = collections.Counter(), set(), [], []
-    for program in filter(None, judge.read_lines(options.tests, "the list of programs")):
+    for program in filter(None, judge.read_lines(directory / "tests", "the list of programs")):
         if program not in patched or program not in unpatched:
             failures.append(f"{program} has no result")
     for test in sorted(unpatched.keys() | patched.keys()):
@@ -113,11 +117,54 @@ def main():
         else:
             failures.append(f"{test}: {cell(before)} without the series, {cell(after)} with it")
     failures += [f"neighbours.tsv lists {pattern}, but it does not differ" for pattern in known if pattern not in used]
-
-    with open(options.table, "w", encoding="utf-8") as f:
-        f.write("# Made by make neighbours: the kernel's own selftests without and with the series.\n")
-        f.writelines("\t".join(row) + "\n" for row in (("test", "unpatched", "patched"), *rows))
-    for failure in failures:
-        print(f"FAILED: {failure}")
+    campaign.write(directory / "neighbours.tsv", "# Made by make neighbours: the kernel's own selftests without and with the series.",
+                   *map(campaign.row, (("test", "unpatched", "patched"), *rows)))
+    campaign.tell((failure, ()) for failure in failures)
     print(f"{counts['equal']} passed, {len(failures)} failed, {counts['known to differ']} skipped")
     return 1 if failures else 0
+
+
+def boot(configuration, number):
+    """One run, to OUT/CONFIGURATION-NUMBER/; what it says is for the comparison to judge."""
+    out, kernel, initrd = OUT / f"{configuration}-{number}", campaign.image(configuration), OUT / "initrd.cpio"
+    campaign.unless_run(out, kernel, initrd, CPU, lambda: not campaign.guest(
+        kernel, initrd, "check", out, 7200, QEMU_CPU=CPU).returncode)
+
+
+def run_all():
+    campaign.begin("neighbours")
+    # They were written for an older C library than today's.
+    os.environ.update(TARGETS=TARGETS, SELFTESTS_CC=f"gcc -include {core.HARNESS / 'campaigns' / 'neighbours.h'}")
+    core.run("setup", "--abis")
+    OUT.mkdir(parents=True, exist_ok=True)
+    for configuration in KERNELS:
+        core.run("kernel", configuration)
+    core.run("kernel", "--selftests", KERNELS[0])
+    listed = (SELFTESTS / "kselftest-list.txt").read_text(encoding="utf-8").splitlines()
+    for target in TARGETS.split():
+        if not any(test.startswith(f"{target}:") for test in listed):
+            raise core.Error(f"no selftest of {target} was built")
+        (SELFTESTS / target / "settings").write_text(f"timeout={LIMIT}\n", encoding="utf-8")
+    campaign.write(OUT / "tests", *(test for test in listed if not NO_TEST.search(test)))
+    # The library of rseq's tests is looked for where they are started.
+    core.run("pack", "--out", OUT / "initrd.cpio", "--tree", f"{SELFTESTS}:/kselftest",
+             "--file", f"{OUT / 'tests'}:/guest/tests", cwd=SELFTESTS / "rseq")
+    for number in range(1, BOOTS + 1):
+        for configuration in KERNELS:
+            with core.step(f"Running the kernel's own selftests on {configuration} ({number} of {BOOTS})"):
+                boot(configuration, number)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="harness/do neighbours",
+                                     description="Compare what the kernel's own selftests say without and with the series.")
+    parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only compare the runs there")
+    parser.add_argument("--known", default=KNOWN, metavar="FILE", help="differences that have a reason")
+    options = parser.parse_args()
+    if options.runs:
+        return compare(options.runs, KERNELS, options.known)
+    run_all()
+    status = compare(OUT, KERNELS, options.known)
+    if not status:
+        shutil.copy(OUT / "neighbours.tsv", campaign.RESULTS)
+    return status

@@ -1,21 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Judge what harness/guest/inside/soak reported, and make the table of it.
+"""The soak programs, for each ABI, on a kernel that watches itself.
 
-The results come from the verdict, which the guest writes to its second serial
-port. The console is only searched for errors that the kernel reports. A run
-without an end, a total that is missing or does not add up, and a search for
-leaks that was not made count as failures.
+First everything happens at the same time under a shortage of memory, then the same with allocations that fail, then
+some of stress-ng; in the end it looks for what was leaked. With --quick it runs on the kernel of make run, without the
+failing allocations and the look for leaks, and nothing goes to results/.
+
+The results come from the verdict, which harness/guest/inside/soak writes to the second serial port. The console is only
+searched for errors that the kernel reports. A run without an end, a total that is missing or does not add up, and a
+search for leaks that was not made count as failures. build/soak/ has what the guest said.
+
+Environment: SOAK_SECONDS (60) is how long each program runs, SOAK_SEED (the time) is the random seed, KERNEL_IMAGE is
+a kernel that exists already.
 """
 
 import argparse
+import os
+import pathlib
 import re
-import sys
+import shutil
+import time
 
 from harness import core
+from harness.campaigns import campaign
 from harness.judge import judge
 
+PROGRAMS = campaign.PROGRAMS
+OUT = core.BUILD / "soak"
 
-ABIS = ("64", "32", "x32")
+# What of stress-ng meets system-call entry, signals, and the life of threads and processes. Its exec
+# refuses to run as root; the soak's workers execute themselves.
+STRESSORS = ("prctl seccomp ptrace clone fork vfork kill sigabrt sigchld sigfd sigpending sigq sigrt sigsegv "
+             "sigsuspend sigtrap").split()
+# Little memory, so that there is something to swap, but with some between what the kernel says is
+# available, which the program takes, and the end of it, for the kernel takes more meanwhile; warnings on
+# the console, for the judge, but not of a CPU that a busy host keeps waiting; and every kind of object in
+# slabs of its own, to be counted.
+WORDS = "sysctl.vm.watermark_scale_factor=200 loglevel=7 slab_nomerge rcupdate.rcu_cpu_stall_timeout=180"
+MEMORY = {"plain": "256M", "faults": "512M"}
 
 # Totals that may be 0; where faults are injected, and where not.
 MAY_BE_NONE = {"lost", "doubled", "wrong", "interrupted", "failed"}
@@ -139,49 +160,66 @@ def judge_stress(runs, stressors, report):
             report.add(f"stress {stressor}", "pass")
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Judge a soak, and make the table of it.")
-    parser.add_argument("--kernel", required=True, metavar="NAME", help="as in the list of splats")
-    parser.add_argument("--verdict", required=True, metavar="FILE")
-    parser.add_argument("--console", required=True, metavar="FILE")
-    parser.add_argument("--nonce", required=True)
-    parser.add_argument("--seconds", required=True)
-    parser.add_argument("--faults", action="store_true", help="faults were to be injected, and leaks looked for")
-    parser.add_argument("--stressors", default="", help="of stress-ng, with blanks")
-    parser.add_argument("--table", metavar="FILE")
-    options = parser.parse_args()
-
+def judge_soak(directory, configuration, faults, seconds, stressors):
+    """Judge what the guest left in DIRECTORY, write soak.tsv there, and print what is wrong; the exit status."""
     report = judge.Report()
-    try:
-        splats = judge.read_splats(judge.SPLAT_LIST, ())
-        verdict = judge.read_lines(options.verdict, "the verdict")
-        console = judge.read_lines(options.console, "the console")
-    except core.Error as problem:
-        sys.exit(f"error: {problem}")
-    runs, outside = split(verdict, options.nonce, report)
-    leaks = judge_leaks(outside, report) if options.faults else None
+    nonce, = judge.read_lines(directory / "nonce", "the nonce")[:1]
+    verdict = judge.read_lines(directory / "verdict.log", "the verdict")
+    console = judge.read_lines(directory / "console.log", "the console")
+    runs, outside = split(verdict, nonce, report)
+    leaks = judge_leaks(outside, report) if faults else None
     rows = []
-    for mode in ("plain", "faults") if options.faults else ("plain",):
-        for abi in ABIS:
+    for mode in ("plain", "faults") if faults else ("plain",):
+        for abi in campaign.ABIS:
             run = runs.get(f"{mode} {abi}")
             if run is None or run.status is None:
                 report.fail(f"{mode} {abi} has no end", run.lines if run else ())
                 continue
             values = judge_totals(run, mode, report)
-            rows.append((options.kernel, abi, mode, options.seconds,
-                         *(str(values.get(total, "-")) for _, total in COLUMNS),
-                         "-" if leaks is None else str(leaks)))
-    judge_stress(runs, options.stressors.split(), report)
-    judge.judge_console(console, splats, report)
+            rows.append((configuration, abi, mode, seconds, *(values.get(total, "-") for _, total in COLUMNS),
+                         "-" if leaks is None else leaks))
+    judge_stress(runs, stressors, report)
+    judge.judge_console(console, judge.read_splats(judge.SPLAT_LIST, judge.lacks_of(configuration)), report)
 
-    if options.table:
-        with open(options.table, "w", encoding="utf-8") as f:
-            f.write("# Made by: make soak\n# " + "\t".join(
-                ("kernel", "abi", "mode", "seconds", *(c for c, _ in COLUMNS), "leaks")) + "\n")
-            f.writelines("\t".join(row) + "\n" for row in rows)
-    for what, lines in report.failures:
-        print(f"FAILED: {what}")
-        for line in list(filter(None, lines))[-40:]:
-            print(f"    {line}")
+    head = ("kernel", "abi", "mode", "seconds", *(c for c, _ in COLUMNS), "leaks")
+    campaign.write(directory / "soak.tsv", "# Made by: make soak", f"# {campaign.row(head)}", *map(campaign.row, rows))
+    campaign.tell(report.failures, 40)
     print(f"{report.count('pass')} passed, {len(report.failures)} failed")
     return 1 if report.failures or not report.results else 0
+
+
+def soak(configuration, mode, seconds, seed):
+    """Run all of it in one guest."""
+    campaign.begin("soak")
+    core.run("setup", "--soak")
+    core.run("setup", "--abis")
+    kernel = os.environ.get("KERNEL_IMAGE") or campaign.image(configuration)
+    core.run("selftests")
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir(parents=True)
+    programs = [core.HARNESS / "guest" / "inside" / "soak", shutil.which("stress-ng"),
+                *(PROGRAMS / f"soak_{abi}" for abi in campaign.ABIS)]
+    core.run("pack", "--out", OUT / "initrd.cpio.gz", *(word for program in programs for word in ("--prog", program)),
+             "--", "./soak", seconds, seed, mode, *STRESSORS)
+    with core.step(f"Soaking {configuration}, seed {seed}: {seconds} s for each program"):
+        campaign.guest(kernel, OUT / "initrd.cpio.gz", "run", OUT, 1800 + int(seconds) * 40, WORDS, MEM=MEMORY[mode])
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="harness/do soak", description="Soak a kernel, and look for leaks.")
+    parser.add_argument("--quick", action="store_true", help="on the kernel of make run, without faults and leaks")
+    parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only judge what a guest left there")
+    parser.add_argument("--stressors", default=" ".join(STRESSORS), help="for these: of stress-ng, with blanks")
+    options = parser.parse_args()
+    configuration, mode = ("x86_64", "plain") if options.quick else ("lockdep", "faults")
+    seconds, seed = os.environ.get("SOAK_SECONDS") or "60", os.environ.get("SOAK_SEED") or str(int(time.time()))
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", seconds):
+        raise core.Error(f"SOAK_SECONDS={seconds} is not a number of seconds from 1 to 99999")
+    if not re.fullmatch(r"[0-9]+", seed):
+        raise core.Error(f"SOAK_SEED={seed} is not a number")
+    if not options.runs:
+        soak(configuration, mode, seconds, seed)
+    status = judge_soak(options.runs or OUT, configuration, not options.quick, seconds, options.stressors.split())
+    if not (status or options.runs or options.quick):
+        shutil.copy(OUT / "soak.tsv", campaign.RESULTS)
+    return status

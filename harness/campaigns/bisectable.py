@@ -1,23 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Judge the kernels of the series' prefixes, as harness/do bisectable built and booted them.
+"""Every prefix of the series is a kernel that builds, boots, and either lacks the feature or has it.
 
-The selftests of the whole series ran on each. A test must pass, unless it is to be
-skipped (skips.tsv: as on the kernel "off" where the feature is not there yet, as on
-"x86_64" elsewhere), or is about a commit that is not there yet (bisectable.tsv): then
-it must not pass. The last line printed counts the tests.
+Each commit's kernel and selftests are built, one after another in one place, and then the selftests of the whole series
+run on it. A test must pass, unless it is to be skipped (on a kernel without the feature as skips.tsv says), or is about
+a commit that is not there yet (bisectable.tsv): then it must not pass. The last line printed counts the tests.
+
+What was built or run before stands, by the commit's id and by the bytes that were booted. build/bisectable/ has
+everything, the table goes to results/.
 """
 
 import argparse
 import fnmatch
+import hashlib
 import os
+import pathlib
 import re
+import shutil
+import time
 
 from harness import core
+from harness.build import configurations
+from harness.campaigns import campaign
 from harness.judge import judge
-from harness.judge import rules
+from harness.source.git import git, work_tree
 
-
-HERE = os.path.dirname(os.path.abspath(__file__))
+LATER = core.HARNESS / "campaigns" / "bisectable.tsv"
+OUT = core.BUILD / "bisectable"
+COMMITS = OUT / "commits"
+CONFIGURATION = "x86_64"
 
 
 class Prefix:
@@ -35,11 +45,11 @@ class Prefix:
         if self.run == "-":
             self.report.fail("it does not build")
             return
-        path = os.path.join(runs, self.run)
-        lacks = judge.lacks_of("x86_64") | (set() if self.feature == "yes" else {"feature"})
-        nonce, = judge.read_lines(os.path.join(path, "nonce"), "the nonce")[:1]
-        verdict = judge.read_lines(os.path.join(path, "verdict.log"), "the verdict")
-        seconds, = judge.read_lines(os.path.join(path, "seconds"), "the time")[:1]
+        path = runs / self.run
+        lacks = judge.lacks_of(CONFIGURATION) | (set() if self.feature == "yes" else {"feature"})
+        nonce, = judge.read_lines(path / "nonce", "the nonce")[:1]
+        verdict = judge.read_lines(path / "verdict.log", "the verdict")
+        seconds, = judge.read_lines(path / "seconds", "the time")[:1]
         self.seconds += int(seconds)
         self.booted = f"guest: begin {nonce}" in verdict
         judge.judge_verdict(verdict[:-1], nonce, self.report)
@@ -47,7 +57,7 @@ class Prefix:
         listed = {pattern: reason for pattern, reason in judge.read_table(skips, lacks).items()
                   if not any(fnmatch.fnmatchcase(name, pattern) for name in aside)}
         judge.judge_skips(listed, self.report)
-        judge.judge_console(judge.read_lines(os.path.join(path, "console.log"), "the console"),
+        judge.judge_console(judge.read_lines(path / "console.log", "the console"),
                             judge.read_splats(splats, lacks), self.report)
 
     def set_later_aside(self, patterns):
@@ -72,39 +82,122 @@ class Prefix:
                            self.later, self.seconds)))
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Judge the kernels of the series' prefixes.")
-    parser.add_argument("--prefixes", required=True, metavar="FILE",
-                        help="number, whether it has the feature, run, seconds of building, subject")
-    parser.add_argument("--runs", required=True, metavar="DIR", help="with what the guests said")
-    parser.add_argument("--later", default=os.path.join(HERE, "bisectable.tsv"), metavar="FILE")
-    parser.add_argument("--skips", default=judge.SKIP_LIST, metavar="FILE")
-    parser.add_argument("--splats", default=judge.SPLAT_LIST, metavar="FILE")
-    parser.add_argument("--table", required=True, metavar="FILE", help="to be written")
-    options = parser.parse_args()
+def judge_prefixes(directory, later_path, skips, splats):
+    """Judge the prefixes that the file there lists, write bisectable.tsv beside it, and print the failures; the exit status.
 
-    prefixes = [Prefix(*fields) for _, fields in rules.read_rows(options.prefixes, 5, 5)]
+    A row of the file: number, whether it has the feature, its run, seconds of building, subject."""
+    prefixes = [Prefix(*fields) for _, fields in core.rows(directory / "prefixes", "number", "feature", "run", "seconds", "subject")]
     later = {}
-    for where, (subject, pattern, _) in rules.read_rows(options.later, 3, 3):
+    for where, (subject, pattern, _) in core.rows(later_path, "subject", "test", "reason"):
         if not any(prefix.subject == subject for prefix in prefixes):
             raise core.Error(f"{where}: no commit of the series has this subject: {subject}")
         later[subject, pattern] = where
     present = set()
     for prefix in prefixes:
         present.add(prefix.subject)
-        prefix.judge(options.runs, present, later, options.skips, options.splats)
+        prefix.judge(directory / "runs", present, later, skips, splats)
     head = ("number", "subject", "built", "booted", "passed", "failed", "skipped", "not yet", "seconds")
-    with open(options.table, "w", encoding="utf-8") as f:
-        f.write("# Made by make bisectable: every prefix of the series, and the selftests of the whole on it.\n")
-        f.writelines("\t".join(row) + "\n" for row in (head, *(prefix.row() for prefix in prefixes)))
+    campaign.write(directory / "bisectable.tsv",
+                   "# Made by make bisectable: every prefix of the series, and the selftests of the whole on it.",
+                   *map(campaign.row, (head, *(prefix.row() for prefix in prefixes))))
     for prefix in prefixes:
         print(f"{prefix.number}: {prefix.subject}:", ", ".join(
             f"{value} {what}" for value, what in zip(prefix.row()[4:], head[4:])))
-        for what, lines in prefix.report.failures:
-            print(f"FAILED: {prefix.number}: {what}")
-            for line in filter(None, lines[-20:]):
-                print(f"    {line}")
+        campaign.tell((f"{prefix.number}: {what}", lines) for what, lines in prefix.report.failures)
     print(f"{sum(p.report.count('pass') for p in prefixes)} passed, "
           f"{sum(len(p.report.failures) for p in prefixes)} failed, "
           f"{sum(p.report.count('skip') + p.later for p in prefixes)} skipped")
     return 1 if any(prefix.report.failures for prefix in prefixes) else 0
+
+
+def subject_of(commit):
+    return git("log", "-1", "--format=%s", commit)
+
+
+def digest(*parts):
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def build(commit, image):
+    """Build the commit's kernel, to IMAGE, and the selftests that it has and the base has not, or not so."""
+    work_tree(OUT / "tree", commit, 3000, "a second tree and its kernels")
+    built = core.output("kernel", "--in", OUT, "--image", CONFIGURATION)
+    changed = git("diff", "--name-only", "base", commit, "--", "tools/testing/selftests")
+    targets = sorted(set(re.findall(r"^tools/testing/selftests/([^/]+)/", changed, re.MULTILINE)))
+    if targets:
+        core.run("kernel", "--in", OUT, "--selftests", CONFIGURATION, env={**os.environ, "TARGETS": " ".join(targets)})
+    shutil.copy(built, image)
+
+
+def build_all(commits):
+    """For every commit COMMITS/ID/bzImage, if it builds, and in COMMITS/ID/seconds how long it took.
+
+    A prefix that does not build does not keep the others from being tried."""
+    inputs = [path.read_bytes() for path in (core.HARNESS / "build" / "kernel.py", *configurations.stack(CONFIGURATION))]
+    for number, commit in enumerate(commits, 1):
+        directory = COMMITS / commit
+        key = directory / "key"
+        now = digest(commit.encode(), *inputs)
+        if key.exists() and key.read_text(encoding="utf-8") == now:
+            continue
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        core.say(f"== {number}: {subject_of(commit)}")
+        start = time.monotonic()
+        try:
+            build(commit, directory / "bzImage")
+            key.write_text(now, encoding="utf-8")
+        except core.Error as problem:
+            core.say(f"error: {problem}")
+            (directory / "bzImage").unlink(missing_ok=True)
+        (directory / "seconds").write_text(str(round(time.monotonic() - start)), encoding="utf-8")
+
+
+def run(number, commit):
+    """Boot the commit's kernel, unless these bytes were booted before; the run's name, a directory in OUT/runs."""
+    image, initrd, start = COMMITS / commit / "bzImage", OUT / "initrd.cpio", time.monotonic()
+    name = digest(image.read_bytes(), initrd.read_bytes())[:16]
+    directory = OUT / "runs" / name
+    if not (directory / "seconds").exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        with core.step(f"Running the selftests on {number}: {subject_of(commit)}"):
+            campaign.guest(image, initrd, "check", directory, 3600)
+        (directory / "seconds").write_text(str(round(time.monotonic() - start)), encoding="utf-8")
+    return name
+
+
+def run_all(commits):
+    """Boot all that builds; writes OUT/prefixes."""
+    core.run("selftests")
+    campaign.select(campaign.TESTS, OUT / "tests")
+    core.run("pack", "--out", OUT / "initrd.cpio", "--tree", f"{campaign.KSELFTEST}:/kselftest",
+             "--file", f"{OUT / 'tests'}:/guest/tests")
+    rows = []
+    for number, commit in enumerate(commits, 1):
+        feature = git("grep", "-q", "^config SYSCALL_USER_DISPATCH$", commit, "--", "arch/Kconfig", check=False) is not None
+        name = run(number, commit) if (COMMITS / commit / "bzImage").exists() else "-"
+        rows.append((number, "yes" if feature else "no", name, (COMMITS / commit / "seconds").read_text(), subject_of(commit)))
+    campaign.write(OUT / "prefixes", *map(campaign.row, rows))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="harness/do bisectable", description="Build and test every prefix of the series.")
+    parser.add_argument("--build", action="store_true", help="only build")
+    parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only judge the prefixes and runs there")
+    parser.add_argument("--later", default=LATER, metavar="FILE", help="for these: tests of commits that are not there yet")
+    parser.add_argument("--skips", default=judge.SKIP_LIST, metavar="FILE")
+    parser.add_argument("--splats", default=judge.SPLAT_LIST, metavar="FILE")
+    options = parser.parse_args()
+    if not options.runs:
+        campaign.begin("bisectable")
+        core.run("setup", "--abis")
+        core.run("tree")
+        commits = git("rev-list", "--reverse", "base..sud").splitlines()
+        build_all(commits)
+        if options.build:
+            return 0
+        run_all(commits)
+    status = judge_prefixes(options.runs or OUT, options.later, options.skips, options.splats)
+    if not (status or options.runs):
+        shutil.copy(OUT / "bisectable.tsv", campaign.RESULTS)
+    return status

@@ -1,25 +1,40 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Compare what the selftests say on our kernel and on others.
+"""The same selftest programs on our kernel and on kernels that Debian built, as they are, and a comparison.
 
-Reads DIR/KERNEL/RUN/ as harness/do reference leaves them. The first kernel named is
-ours. A test of must-match rules that passes there has to pass on the others too,
-unless reference.tsv says why not; and what it says has to be so. Tests of our own
-rules may fail on the others: that is counted. The last line counts the tests.
+A test of must-match rules that passes on ours has to pass on the others too, unless reference.tsv says why not; and a
+test that is listed there must not pass. Tests of our own rules may fail on the others: that is counted. The last line
+counts the tests. If nothing is left unexplained, the tables go to results/; build/reference/ has them in any case, and
+all that the guests said, in KERNEL/RUN/. A run stands until its kernel or its tests change.
+
+Debian's kernels come as packages from the machine's own mirror. The newest that there is of each is taken; an earlier
+one does when the mirror cannot be reached.
 """
 
 import argparse
 import collections
 import fnmatch
-import glob
-import os
+import pathlib
 import re
+import shutil
+import subprocess
 
 from harness import core
+from harness.campaigns import campaign
 from harness.judge import judge
 from harness.judge import rules
 
-
-HERE = os.path.dirname(os.path.abspath(__file__))
+KNOWN = core.HARNESS / "campaigns" / "reference.tsv"
+OUT = core.BUILD / "reference"
+OURS = "ours"
+# Debian's kernels: name, suite, what the version begins with. The security suites
+# have the latest of a release, and short lists.
+KERNELS = (("6.1", "bookworm-security", "6.1."), ("6.12", "trixie-security", "6.12."), ("newest", "sid", ""))
+# What each kernel is booted for: name, CPU, vsyscall page, which programs. 32-bit
+# programs enter by sysenter on an Intel CPU and by syscall on an AMD one.
+RUNS = (("all", "max", "xonly", "^syscall_user_dispatch:|:seccomp_tsync_ptrace$"),
+        ("intel", "Skylake-Client", "emulate", ":(entry_32|vdso_.*)$"),
+        ("amd", "EPYC", "none", ":(entry_32|vdso_.*)$"))
+FETCH = ". harness/lib.sh; . harness/packages/apt.sh; . harness/packages/debian-kernel.sh; debian_kernel \"$@\""
 
 # A test that ran more than once ended as its worst run did; only a skip is made good by another run.
 # "none" is a test without a result: its program, or the guest, came to an end before.
@@ -39,16 +54,16 @@ class Kernel:
         self.floods = []        # (program, what, calls, lost, others)
         self.failures = {}      # test -> [lines that explain]
         self.problems = []      # what went wrong besides tests
-        for path in sorted(glob.glob(os.path.join(directory, name, "*", "nonce"))):
-            self.read(os.path.dirname(path))
+        for path in sorted((directory / name).glob("*/nonce")):
+            self.read(path.parent)
         if not self.runs:
             raise core.Error(f"{directory}/{name} has no runs. Run: make reference")
 
     def read(self, path):
-        run, report = os.path.basename(path), judge.Report()
-        nonce, = judge.read_lines(os.path.join(path, "nonce"), "the nonce")[:1]
-        verdict = judge.read_lines(os.path.join(path, "verdict.log"), "the verdict")
-        for line in judge.read_lines(os.path.join(path, "console.log"), "the console"):
+        run, report = path.name, judge.Report()
+        nonce, = judge.read_lines(path / "nonce", "the nonce")[:1]
+        verdict = judge.read_lines(path / "verdict.log", "the verdict")
+        for line in judge.read_lines(path / "console.log", "the console"):
             match = VERSION.search(line)
             if match:
                 self.version = ", ".join(filter(None, match.groups()))
@@ -172,35 +187,18 @@ class Comparison:
                     print(f"    known to differ: {row[1]}: {self.known[row]}")
             for text in kernel.problems:
                 print(f"    {text}")
-        for what, lines in self.failures:
-            print(f"FAILED: {what}")
-            for line in filter(None, lines[-20:]):
-                print(f"    {line}")
+        campaign.tell(self.failures)
 
 
-def write(path, how, lines):
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(f"# {how}\n")
-        f.writelines(line + "\n" for line in lines)
-
-
-def main():
-    parser = argparse.ArgumentParser(description="Compare what the selftests say on our kernel and on others.")
-    parser.add_argument("kernels", nargs="+", metavar="KERNEL", help="the first is ours")
-    parser.add_argument("--runs", required=True, metavar="DIR", help="with the runs: build/reference")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the tables go")
-    parser.add_argument("--guide", action="append", metavar="FILE", help="a document with rules")
-    parser.add_argument("--known", default=os.path.join(HERE, "reference.tsv"), metavar="FILE")
-    options = parser.parse_args()
-
-    own = {name for name, rule in rules.read_rules(options.guide or rules.GUIDES).items() if rule.kind == "ours"}
-    known = {(kernel, test): reason for _, (kernel, test, reason) in rules.read_rows(options.known, 3, 3)}
-    comparison = Comparison([Kernel(name, options.runs) for name in options.kernels], known, own)
-
-    write(os.path.join(options.out, "reference.tsv"),
-          "Made by make reference: the same programs on our kernel and on Debian's.", comparison.table())
-    write(os.path.join(options.out, "lost-dispatches.tsv"),
-          "Made by make reference: dispatched calls, while SIGSYS came from elsewhere, too.", comparison.floods())
+def compare(directory, names, known_path, guides):
+    """Compare the runs there of these kernels, ours first, write the tables beside them, and print the rest; the exit status."""
+    own = {name for name, rule in rules.read_rules(guides).items() if rule.kind == "ours"}
+    known = {(kernel, test): reason for _, (kernel, test, reason) in core.rows(known_path, "kernel", "test", "reason")}
+    comparison = Comparison([Kernel(name, directory) for name in names], known, own)
+    campaign.write(directory / "reference.tsv",
+                   "# Made by make reference: the same programs on our kernel and on Debian's.", *comparison.table())
+    campaign.write(directory / "lost-dispatches.tsv",
+                   "# Made by make reference: dispatched calls, while SIGSYS came from elsewhere, too.", *comparison.floods())
     comparison.summary()
     counts = collections.Counter()
     for kernel in comparison.others:
@@ -208,3 +206,63 @@ def main():
     print(f"{counts['as ours'] + counts['own rules kept']} passed, {len(comparison.failures)} failed, "
           f"{counts['known to differ'] + counts['own rules not kept'] + counts['not passed by ours']} skipped")
     return 1 if comparison.failures else 0
+
+
+def boot(name, run, cpu, page, tests):
+    """One run, to OUT/NAME/RUN/. What it says, even if that is nothing, is for the comparison to judge."""
+    out, words, modules = OUT / name / run, f"syscall.x32=y vsyscall={page}", []
+    kernel = campaign.image("x86_64") if name == OURS else OUT / name / "vmlinuz"
+    if name != OURS:
+        modules = ["--file", f"{OUT / name / 'loop.ko'}:/lib/modules/"]
+        # A warning of another kernel is no reason to stop.
+        words += " panic_on_warn=0"
+    campaign.select(tests, out / "tests")
+    core.run("pack", "--out", out / "initrd.cpio", "--tree", f"{campaign.KSELFTEST}:/kselftest",
+             "--file", f"{out / 'tests'}:/guest/tests", *modules)
+
+    def attempt():
+        for number in range(1, 4):
+            if not campaign.guest(kernel, out / "initrd.cpio", "check", out, 3600, words, QEMU_CPU=cpu).returncode:
+                return True
+            # Other kernels rewrite their code more often than QEMU's emulation, with two CPUs, can take.
+            if "int3: 0000" not in (out / "console.log").read_text(encoding="utf-8", errors="replace"):
+                return False
+            core.say(f"  The kernel ran into a breakpoint of its own (try {number} of 3).")
+        return False
+
+    campaign.unless_run(out, kernel, out / "initrd.cpio", f"{cpu} {words}", attempt)
+    (out / "initrd.cpio").unlink()
+
+
+def run_all():
+    campaign.begin("reference")
+    core.run("setup", "--abis")
+    OUT.mkdir(parents=True, exist_ok=True)
+    for name, suite, version in KERNELS:
+        if subprocess.run(["bash", "-euo", "pipefail", "-c", FETCH, "bash", OUT / name, suite, "linux-image-amd64", version, "loop"],
+                          check=False).returncode:
+            raise core.Error(f"Debian's kernel {name} cannot be had; the message stands above", 1)
+    core.run("kernel", "x86_64")
+    core.run("selftests")
+    for name in (OURS, *(name for name, _, _ in KERNELS)):
+        for run, cpu, page, tests in RUNS:
+            with core.step(f"Running the selftests on {name} ({run}: CPU {cpu}, vsyscall={page})"):
+                boot(name, run, cpu, page, tests)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="harness/do reference", description="Compare what the selftests say on our kernel and on others.")
+    parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only compare the runs there")
+    parser.add_argument("--guide", action="append", metavar="FILE", help="for these: a document with rules")
+    parser.add_argument("--known", default=KNOWN, metavar="FILE", help="differences that have a reason")
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="whose runs; the first is ours")
+    options = parser.parse_args()
+    names, guides = options.kernels or [OURS, *(name for name, _, _ in KERNELS)], options.guide or rules.GUIDES
+    if options.runs:
+        return compare(options.runs, names, options.known, guides)
+    run_all()
+    status = compare(OUT, names, options.known, guides)
+    if not status:
+        for name in ("reference.tsv", "lost-dispatches.tsv"):
+            shutil.copy(OUT / name, campaign.RESULTS)
+    return status

@@ -22,7 +22,6 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 
 #include "sud_seccomp.h"
 
@@ -765,7 +764,7 @@ TEST_F(args, A10_nobody)
 TEST_F(args, A10_nobody_no_new_privs)
 {
 	SUD_REQUIRE();
-	ASSERT_EQ(0, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	ASSERT_EQ(0, prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL));
 	check_A10(_metadata);
 }
 
@@ -859,6 +858,23 @@ TEST(K1_code_iff_feature)
 		TH_LOG("the prctl %s, and the kernel has %d symbols of that name",
 		       available ? "works" : "fails", found);
 	}
+}
+
+/* Direct dispatch is there, with all of it, or it is not, and says so each time. */
+TEST(X1_all_or_nothing)
+{
+	long option = 0x53554448;	/* PR_SET_SYSCALL_USER_DISPATCH_HANDLER */
+	bool direct = prctl(option, 0UL, 0UL, 0UL, 0UL) == 0;
+
+	SUD_REQUIRE();
+	ASSERT_EQ(0, sud_arm_native(&sud_selector));
+	errno = 0;
+	EXPECT_EQ(direct ? 0 : -1, prctl(option, 4096UL, 0UL, 0UL, 0UL));
+	EXPECT_EQ(direct ? 0 : EINVAL, errno);
+	errno = 0;
+	EXPECT_EQ(direct ? 0 : -1, prctl(option, 0UL, 0UL, 0UL, 0UL));
+	EXPECT_EQ(direct ? 0 : EINVAL, errno);
+	EXPECT_EQ(0, sud_off());
 }
 
 TEST_HARNESS_MAIN

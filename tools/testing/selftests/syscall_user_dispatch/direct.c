@@ -20,7 +20,7 @@
 #include "sud_seccomp.h"
 #include "sud_uffd.h"
 
-#include "../kselftest_harness.h"
+#include "sud_harness.h"
 
 /* What a handler saw. */
 #define DATA_AT		0x50000
@@ -737,18 +737,8 @@ TEST_F(direct, X6_invisible_to_a_tracer)
 
 static int kills_others(void *arg)
 {
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getuid, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog prog = { ARRAY_SIZE(filter), filter };
-
 	if (sud_arm_native(&sud_selector) || attach(count_up) ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+	    sud_seccomp_nr(SYS_getuid, SECCOMP_RET_KILL_PROCESS, 0))
 		return 2;
 	if (sud_blocked_call(SYS_getuid) != SYS_getuid)
 		return 3;

@@ -11,7 +11,6 @@
  *	syscall or int $0x80, as the processor has it.
  */
 #define _GNU_SOURCE
-#include <sys/prctl.h>
 
 #include "sud_asleep.h"
 #include "sud_regs.h"
@@ -459,7 +458,7 @@ static void hook_stopped(siginfo_t *info, ucontext_t *uc)
 
 static void sleep_until_stopped(void)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sud_die_with_parent();
 	sud_hook = hook_stopped;
 	sud_unblock = &stopped->selector;
 	if (sud_arm(SUD_EXCL, 0, 0, &stopped->selector))

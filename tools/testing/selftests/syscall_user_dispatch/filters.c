@@ -58,7 +58,7 @@ static void setup(struct __test_metadata *_metadata)
 	parent = getpid();
 	ASSERT_EQ(0, sud_core_limit(false));
 	/* A helper that is left over does not outlive the test. */
-	ASSERT_EQ(0, prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+	ASSERT_EQ(0, sud_die_with_parent());
 }
 
 FIXTURE(filters)
@@ -596,7 +596,8 @@ static void on_sigsys_jump(int sig)
 static bool be_strict(void (*handler)(int sig))
 {
 	return arm() && signal(SIGSYS, handler) != SIG_ERR &&
-	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0);
+	       !prctl(PR_SET_SECCOMP, (unsigned long)SECCOMP_MODE_STRICT, 0UL,
+		      0UL, 0UL);
 }
 
 static int strict(void *arg)

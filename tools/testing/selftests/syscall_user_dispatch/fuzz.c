@@ -97,8 +97,19 @@ static int end_of_child(pid_t pid)
 	return status;
 }
 
+/* The calling thread's, of which it is known that it can be attached. */
+static bool attach(uint64_t addr)
+{
+	struct model_answer answer;
+	struct model_handler want = { .addr = addr };
+
+	answer = model_attach(&kernel, &me->config, &me->handler, want);
+	return same(answer.rule, "prctl()", "what attaching returns",
+		    answer.ret, sud_set_handler(addr, 0, 0, 0));
+}
+
 /* Have the child armed as its parent was. False: that is forbidden now. */
-static bool arm_again(struct ptrace_sud_config config)
+static bool arm_again(struct ptrace_sud_config config, uint64_t handler)
 {
 	struct model_answer answer;
 
@@ -108,6 +119,8 @@ static bool arm_again(struct ptrace_sud_config config)
 	same(answer.rule, "prctl() in a child", "what it returns", answer.ret,
 	     sud_prctl(config.mode, config.offset, config.len,
 		       config.selector));
+	if (!answer.ret && handler)
+		attach(handler);
 	return !answer.ret;
 }
 
@@ -119,7 +132,7 @@ static bool arm_again(struct ptrace_sud_config config)
  * This is what parent and child agree upon.
  */
 static int foresee_locked_in(const struct ptrace_sud_config *config,
-			     struct call *c)
+			     uint64_t handler, struct call *c)
 {
 	struct model_sigsys s = sigsys_now();
 	struct model_call o;
@@ -131,6 +144,7 @@ static int foresee_locked_in(const struct ptrace_sud_config *config,
 		c->number = &numbers_32[1];
 	c->byte = -1;
 	c->config = *config;
+	c->handler = handler;
 	o = model_call(&kernel, config, c->way->ip,
 		       byte_for(config, NULL, 0));
 	c->rule = o.rule;
@@ -142,9 +156,11 @@ static int foresee_locked_in(const struct ptrace_sud_config *config,
 		foresee_run(c);
 		return SIGILL;
 	}
-	c->source[c->n].way = c->way;
-	c->source[c->n++].nr = call_nr(c);
 	c->ret = call_nr(c);
+	c->end_rule = "X3";
+	if (model_direct(handler, c->way->ia32))
+		return foresee_direct(c, c->way, c->ret) ? SIGILL : c->sig;
+	c->source[c->n++] = (struct source) { c->way, call_nr(c), ENTRY_NONE };
 	c->end_rule = "D5";
 	if (!model_raise(&s))
 		return SIGSYS;
@@ -164,7 +180,7 @@ static void __attribute__((noreturn)) be_locked_in(void)
 {
 	struct call c;
 
-	foresee_locked_in(&me->config, &c);
+	foresee_locked_in(&me->config, me->handler, &c);
 	perform(&c);
 	compare(&c);
 	end_here();
@@ -174,6 +190,7 @@ static void __attribute__((noreturn)) be_locked_in(void)
 struct last_call {
 	struct call *c;
 	struct ptrace_sud_config config;
+	uint64_t handler;
 };
 
 static void *make_last_call(void *arg)
@@ -181,7 +198,7 @@ static void *make_last_call(void *arg)
 	struct last_call *last = arg;
 	struct call *c = last->c;
 
-	if (!arm_again(last->config))
+	if (!arm_again(last->config, last->handler))
 		_exit(EXIT_FORBIDDEN);
 	foresee(c);
 	perform(c);
@@ -192,6 +209,7 @@ static void *make_last_call(void *arg)
 	}
 	compare(c);
 	me->config = c->config;
+	me->handler = c->handler;
 	me->blocked = c->after.blocked;
 	be_locked_in();
 }
@@ -200,7 +218,7 @@ static void *make_last_call(void *arg)
 static void call_in_child(struct call *c)
 {
 	bool armed = me->config.mode != SUD_OFF;
-	struct last_call last = { c, me->config };
+	struct last_call last = { c, me->config, me->handler };
 	const char *rule = c->end_rule;
 	int want, status;
 	struct call probe;
@@ -215,7 +233,7 @@ static void call_in_child(struct call *c)
 	} else if (c->end == ENDS_EXIT) {
 		want = EXIT_CODE << 8;
 	} else {
-		want = foresee_locked_in(&c->config, &probe);
+		want = foresee_locked_in(&c->config, c->handler, &probe);
 		rule = probe.end_rule;
 		locked_in = 0;
 	}
@@ -238,6 +256,7 @@ static void call_in_child(struct call *c)
 static void commit(struct call *c)
 {
 	me->config = c->config;
+	me->handler = c->handler;
 	me->blocked = c->after.blocked;
 	action = c->after;
 }
@@ -291,6 +310,30 @@ static void op_arm(const uint16_t *p)
 	run_call(&c);
 }
 
+static struct model_handler handler_as_argument(const uint16_t *p)
+{
+	struct model_handler h = op_handler(p);
+	unsigned int i;
+
+	h.addr = (sud_uword)h.addr;
+	for (i = 0; i < 3; i++)
+		h.rest[i] = (sud_uword)h.rest[i];
+	return h;
+}
+
+static void op_attach(const uint16_t *p)
+{
+	struct call c = {
+		.way = p[4] ? way_of(p[4] - 1) : NULL,
+		.attaches = true,
+		.attach = handler_as_argument(p),
+		.byte = -1,
+		.salt = p[5],
+	};
+
+	run_call(&c);
+}
+
 static void op_call(const uint16_t *p)
 {
 	const struct way *way = way_of(p[0]);
@@ -304,11 +347,15 @@ static void op_call(const uint16_t *p)
 		.result = (sud_uword)mix(p[4]),
 		.salt = p[5],
 	};
-	uint16_t config[4];
+	uint16_t config[4], attach[4] = { };
 
 	if (c.action == HANDLER_REARM) {
 		random_config(&r, config);
 		c.rearm = as_argument(op_config(config));
+	}
+	if (c.action == HANDLER_ATTACH) {
+		random_handler(&r, attach);
+		c.attach = handler_as_argument(attach);
 	}
 	run_call(&c);
 }
@@ -381,6 +428,7 @@ static void op_memory(const uint16_t *p)
 	struct cell *cell = &cells[CELL_MOVING], now = *cell;
 	enum memory_state state = p[0] % N_MEMORY;
 	struct ptrace_sud_config config = me->config;
+	uint64_t handler = me->handler;
 	struct call probe;
 	const char *rule;
 	int want, status;
@@ -401,7 +449,7 @@ static void op_memory(const uint16_t *p)
 		idle = true;
 		return;
 	}
-	want = foresee_locked_in(&config, &probe);
+	want = foresee_locked_in(&config, handler, &probe);
 	rule = probe.end_rule;
 	locked_in = 0;
 	*cell = now;
@@ -412,7 +460,7 @@ static void op_memory(const uint16_t *p)
 	shared->rule = rule;
 	pid = start_child();
 	if (pid == 0) {
-		if (!arm_again(config))
+		if (!arm_again(config, handler))
 			_exit(EXIT_FORBIDDEN);
 		if (!set_memory(state))
 			trouble("memory");
@@ -467,7 +515,7 @@ static void *execute(void *arg)
 	char *const argv[] = { probe_path, NULL };
 	const struct ptrace_sud_config *config = arg;
 
-	if (config && !arm_again(*config))
+	if (config && !arm_again(*config, 0))
 		_exit(EXIT_FORBIDDEN);
 	execve(probe_path, argv, environ);
 	trouble("execve");
@@ -477,6 +525,7 @@ static void op_exec(const uint16_t *p)
 {
 	bool armed = p[0] & 1, fails = p[0] & 2, by_thread = p[0] & 4;
 	struct ptrace_sud_config config = me->config;
+	uint64_t handler = me->handler;
 	char *const argv[] = { probe_path, NULL };
 	int want = SUD_PROBE_RAN << 8, status;
 	pthread_t thread;
@@ -493,7 +542,7 @@ static void op_exec(const uint16_t *p)
 		/* A signal that is ignored or blocked stays so. */
 		set_sigsys(sigsys_of(MODEL_HANDLER, 0, false));
 		if (!by_thread || fails) {
-			if (armed && !arm_again(config))
+			if (armed && !arm_again(config, handler))
 				_exit(EXIT_FORBIDDEN);
 			if (fails) {
 				execve("/nonexistent", argv, environ);
@@ -514,8 +563,12 @@ static void op_exec(const uint16_t *p)
 	     status);
 }
 
-/* Native code exempt, dispatches survived: returns false if forbidden. */
-static bool arm_calmly(unsigned int flags, volatile void *selector)
+/*
+ * Native code exempt, dispatches survived: returns false if forbidden. The
+ * handler is ENTRY_NONE, or one with code.
+ */
+static bool arm_calmly(unsigned int flags, volatile void *selector,
+		       unsigned int handler)
 {
 	struct ptrace_sud_config want;
 	struct model_answer answer;
@@ -525,8 +578,13 @@ static bool arm_calmly(unsigned int flags, volatile void *selector)
 
 	set_sigsys(sigsys_of(MODEL_HANDLER, flags & ~FLAG_RESETHAND, false));
 	answer = model_set(&kernel, &me->config, want);
-	return same(answer.rule, "prctl()", "what it returns", answer.ret,
-		    sud_arm_native(selector)) && !answer.ret;
+	if (!same(answer.rule, "prctl()", "what it returns", answer.ret,
+		  sud_arm_native(selector)) || answer.ret)
+		return false;
+	me->handler = 0;
+	if (kernel.direct)
+		attach(entry_addr(handler % N_ENTRIES_OF_CODE));
+	return true;
 }
 
 /* One that calm configurations do not exempt. */
@@ -551,8 +609,9 @@ static bool perform_either(struct call *c, const char *rule, bool must)
 	uint64_t ret;
 
 	c->n = 1;
-	c->source[0].way = c->way;
-	c->source[0].nr = c->number->nr;
+	c->source[0] = (struct source) { c->way, c->number->nr, ENTRY_NONE };
+	if (model_direct(me->handler, c->way->ia32))
+		c->source[0].entry = entry_at(me->handler);
 	shared->rule = model_signal_rule(c->number->nr, rule);
 	way_load(c->way, c->number->nr, c->number->call, c->salt++);
 	make_call(c);
@@ -585,7 +644,7 @@ static void op_race(const uint16_t *p)
 	};
 	unsigned int i;
 
-	if (!arm_calmly(p[3], cell->write))
+	if (!arm_calmly(p[3], cell->write, p[4]))
 		return;
 	sibling.write = cell->write;
 	start_sibling(SIBLING_FLIP);
@@ -616,7 +675,7 @@ static void op_flood(const uint16_t *p)
 	unsigned int i;
 
 	/* Or they would pile up. */
-	if (!arm_calmly(p[3] & ~FLAG_NODEFER, cell->write))
+	if (!arm_calmly(p[3] & ~FLAG_NODEFER, cell->write, p[4]))
 		return;
 	n_others = 0;
 	sibling.sig = sig;
@@ -670,6 +729,7 @@ static void op_pending(const uint16_t *p)
 	const char *rule = other_rule(other.sig), *failed;
 	sigset_t all, old;
 	struct ptrace_sud_config off = sud_config_off();
+	uint64_t handler;
 
 	if (!has_uffd)
 		return;
@@ -690,7 +750,7 @@ static void op_pending(const uint16_t *p)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 
 	n_others = 0;
-	if (!arm_calmly(p[3], uffd.page)) {
+	if (!arm_calmly(p[3], uffd.page, p[4])) {
 		/* The thread waits for a reader. */
 		(void)*uffd.page;
 		sud_uffd_join(&uffd);
@@ -698,15 +758,23 @@ static void op_pending(const uint16_t *p)
 	}
 	perform_either(&c, rule, true);
 	same("A2", "prctl()", "OFF returns", 0, sud_off());
+	handler = me->handler;
 	me->config = off;
+	me->handler = 0;
 	failed = sud_uffd_join(&uffd);
 	if (failed)
 		trouble(failed);
-	if (same(rule, "the other signal", "times", 1, n_others) &&
-	    same(rule, "the other signal", "si_code", SI_TKILL, other_code) &&
-	    other.sig == SIGSYS && !action.nodefer)
+	if (!same(rule, "the other signal", "times", 1, n_others) ||
+	    !same(rule, "the other signal", "si_code", SI_TKILL, other_code))
+		return;
+	if (model_direct(handler, way->ia32)) {
+		same("X5", "the other signal", "comes at", handler, other_ip);
+		same("X5", "the other signal", "dispatches before it", 0,
+		     others_after);
+	} else if (other.sig == SIGSYS && !action.nodefer) {
 		same(rule, "the other signal", "dispatches before it", 1,
 		     others_after);
+	}
 }
 
 static void op_sysctl(const uint16_t *p)
@@ -762,6 +830,7 @@ static void __attribute__((noreturn)) be_traced(void)
 		memcpy(shared->trace.out, sud_regs->out,
 		       sizeof(shared->trace.out));
 		shared->trace.dispatches = n_records;
+		shared->trace.entry = records[0].entry;
 	}
 }
 
@@ -806,19 +875,33 @@ static void op_trace_set(const uint16_t *p)
 	struct tracee *t = my_tracee();
 	struct ptrace_sud_config want = op_config(p);
 	struct model_answer answer;
+	struct model_handler attach = { };
 
 	/* As a tracer of this ABI says it; a field is as wide as any. */
 	answer = model_set_traced(&kernel, &t->config, want);
 	same(answer.rule, "PTRACE_SET", "what it returns", answer.ret,
 	     sud_set(t->pid, want));
+	model_keep_handler(&t->config, &t->handler);
+	if (!p[4] || !kernel.direct)
+		return;
+	attach.addr = entry_addr(p[4] - 1);
+	answer = model_attach(&kernel, &t->config, &t->handler, attach);
+	same("X8", "PTRACE_SET of the handler", "what it returns", answer.ret,
+	     sud_set_traced(t->pid, attach.addr));
 }
 
 static bool compare_config(const char *rule, pid_t pid,
-			   struct ptrace_sud_config want)
+			   struct ptrace_sud_config want, uint64_t handler)
 {
 	static const char where[] = "PTRACE_GET";
 	struct ptrace_sud_config got;
+	uint64_t attached;
 
+	if (kernel.direct &&
+	    (!same("X8", where, "what it returns for the handler", 0,
+		   sud_get_traced(pid, &attached)) ||
+	     !same("X8", where, "handler", handler, attached)))
+		return false;
 	return same("P1", where, "what it returns", 0, sud_get(pid, &got)) &&
 	       same(rule, where, "mode", want.mode, got.mode) &&
 	       same(rule, where, "offset", want.offset, got.offset) &&
@@ -835,38 +918,51 @@ static void op_trace_get(const uint16_t *p)
 		rule = "L3";
 	else if (t->config.mode == SUD_EXCL)
 		rule = "P1";
-	compare_config(rule, t->pid, t->config);
+	compare_config(rule, t->pid, t->config, t->handler);
 }
 
 static void op_trace_bad(const uint16_t *p)
 {
-	static const unsigned int sizes[] = { 0, 31, 33, 8 };
+	static const unsigned int sizes[2][4] = { { 0, 31, 33, 8 },
+						  { 0, 7, 9, 32 } };
+	static const long requests[2][2] = {
+		{ PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG,
+		  PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG },
+		{ PTRACE_GET_SYSCALL_USER_DISPATCH_HANDLER,
+		  PTRACE_SET_SYSCALL_USER_DISPATCH_HANDLER },
+	};
 	const unsigned long gone = cells[CELL_GONE].addr;
-	long request = p[0] & 1 ? PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG :
-				  PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG;
+	bool direct = kernel.direct && p[1] & 1;
+	long request = requests[direct][p[0] & 1];
 	struct tracee *t = my_tracee();
+	/* Zero means off, and no handler. */
 	struct ptrace_sud_config config = sud_config_off();
 	unsigned long data = (unsigned long)&config;
+	size_t size = direct ? sizeof(uint64_t) : sizeof(config);
 	long want = -EINVAL, got;
 
 	switch (p[0] >> 1 & 3) {
 	case 0:
-		got = sud_ptrace(request, t->pid, sizes[p[0] >> 3 & 3], data);
+		got = sud_ptrace(request, t->pid, sizes[direct][p[0] >> 3 & 3], data);
 		break;
 	case 1:
 		/* The size comes first. */
-		got = sud_ptrace(request, t->pid, 31, gone);
+		got = sud_ptrace(request, t->pid, size - 1, gone);
 		break;
 	case 2:
 		want = -EFAULT;
-		got = sud_ptrace(request, t->pid, sizeof(config), gone);
+		data = gone;
+		/* Half of it is there. */
+		if (direct && p[0] & 1)
+			data = cells[CELL_LAST].addr + 1 - size / 2;
+		got = sud_ptrace(request, t->pid, size, data);
 		break;
 	default:
 		want = -ESRCH;
-		got = sud_ptrace(request, getpid(), sizeof(config), data);
+		got = sud_ptrace(request, getpid(), size, data);
 		break;
 	}
-	same("P2", "a bad request", "what it returns", want, got);
+	same(direct ? "X8" : "P2", "a bad request", "what it returns", want, got);
 }
 
 /* A tracee of which native calls have to run. */
@@ -879,6 +975,7 @@ static void make_tracee_safe(struct tracee *t)
 	if (kernel.forbidden)
 		want = sud_config_off();
 	t->config = want;
+	model_keep_handler(&t->config, &t->handler);
 	same("A9", "PTRACE_SET", "what it returns", 0, sud_set(t->pid, want));
 }
 
@@ -955,6 +1052,93 @@ static uint64_t trace_run(struct tracee *t, const struct way *way,
 	return ret;
 }
 
+/*
+ * Let the tracee go to the instruction that makes its call, and over that one
+ * in a single step, which ends at the handler.
+ */
+static void trace_step(struct tracee *t, const struct way *way, long request)
+{
+	unsigned long insn = way->ip - SUD_INSN_LEN;
+	struct user_regs_struct regs;
+	unsigned long text;
+
+	/* The tracee's code is a copy of this program's. */
+	memcpy(&text, (void *)insn, sizeof(text));
+	if (sud_ptrace(PTRACE_POKETEXT, t->pid, insn, (text & ~0xffUL) | 0xcc))
+		trouble("PTRACE_POKETEXT");
+	resume_to(t, "X7", "before the call", PTRACE_CONT, 0, SIGTRAP);
+	if (sud_ptrace(PTRACE_POKETEXT, t->pid, insn, text) ||
+	    sud_ptrace(PTRACE_GETREGS, t->pid, 0, (unsigned long)&regs))
+		trouble("PTRACE_GETREGS");
+	same("X7", "before the call", "ip", insn + 1, SUD_USER_IP(&regs));
+	SUD_USER_IP(&regs) = insn;
+	if (sud_ptrace(PTRACE_SETREGS, t->pid, 0, (unsigned long)&regs) ||
+	    sud_ptrace(request, t->pid, 0, 0))
+		trouble("PTRACE_SINGLESTEP");
+}
+
+/* The tracee stops at the handler, of whose code it has executed nothing. */
+static void trace_stepped(struct tracee *t, const struct way *way, uint64_t nr)
+{
+	static const char where[] = "the tracee's registers";
+	struct user_regs_struct regs;
+
+	if (sud_ptrace(PTRACE_GETREGS, t->pid, 0, (unsigned long)&regs))
+		trouble("PTRACE_GETREGS");
+	same("X7", where, "ip", t->handler, (sud_uword)SUD_USER_IP(&regs));
+	same("X6", where, "the number", SUD_UWORD_MAX,
+	     (sud_uword)SUD_USER_NR(&regs));
+	same("X3", where, "sp", SUD_REGS_STACK, (sud_uword)SUD_USER_SP(&regs));
+	same("X3", where, "ax", nr, (sud_uword)SUD_USER_RET(&regs));
+#if SUD_WORD_BITS == 64
+	same("X3", where, "cx", way->ip, regs.rcx);
+#endif
+	resume_to(t, "X7", "after the step", PTRACE_CONT, 0, SIGTRAP);
+}
+
+/* A call went on at the handler. False: the tracee is of no use any more. */
+static bool trace_direct(struct tracee *t, const struct way *way, uint64_t nr,
+			 bool stepped, int stop)
+{
+	enum entry_id entry = entry_at(t->handler);
+	siginfo_t info;
+
+	if (entry != ENTRY_NONE) {
+		if (!same("X6", "the tracee", "stop", SIGTRAP, stop))
+			return false;
+		if (stepped)
+			trace_stepped(t, way, nr);
+		return same("X3", "the tracee", "dispatches", 1,
+			    shared->trace.dispatches) &&
+		       same("X3", "the tracee", "goes on at handler", entry,
+			    shared->trace.entry);
+	}
+	if (same("X9", "the tracee", "stop", SIGSEGV, stop)) {
+		if (sud_ptrace_siginfo(t->pid, &info))
+			trouble("PTRACE_GETSIGINFO");
+		same("X9", "siginfo", "si_addr", (uintptr_t)t->handler,
+		     (uintptr_t)info.si_addr);
+	}
+	return false;
+}
+
+/* How a tracee is let go to its call. */
+static long resume_request(enum resume resume)
+{
+	switch (resume) {
+	case RESUME_SYSCALL:
+		return PTRACE_SYSCALL;
+	case RESUME_SYSEMU:
+		return PTRACE_SYSEMU;
+	case RESUME_STEP:
+		return PTRACE_SINGLESTEP;
+	case RESUME_SYSEMU_STEP:
+		return PTRACE_SYSEMU_SINGLESTEP;
+	default:
+		return PTRACE_CONT;
+	}
+}
+
 static void op_trace_call(const uint16_t *p)
 {
 	const struct way *way = way_of(p[0]);
@@ -963,7 +1147,7 @@ static void op_trace_call(const uint16_t *p)
 	struct tracee *t = my_tracee();
 	struct cell *cell = tracee_cell(t);
 	int byte = byte_of(p[2]), stop, status;
-	bool deliver = resume != RESUME_SUPPRESS;
+	bool deliver = resume != RESUME_SUPPRESS, direct, steps;
 	struct model_call o;
 	uint64_t ret;
 	unsigned int i;
@@ -992,10 +1176,17 @@ static void op_trace_call(const uint16_t *p)
 	shared->trace.dispatches = -1;
 	o = model_call(&kernel, &t->config, way->ip, byte);
 	shared->rule = o.rule;
+	direct = o.fate == MODEL_DISPATCHED &&
+		 model_direct(t->handler, way->ia32);
+	steps = resume == RESUME_STEP || resume == RESUME_SYSEMU_STEP;
+	if (steps && (!direct || entry_at(t->handler) == ENTRY_NONE)) {
+		resume = RESUME_CONT;
+		steps = false;
+	}
 
-	if (sud_ptrace(resume == RESUME_SYSCALL ? PTRACE_SYSCALL :
-		       resume == RESUME_SYSEMU ? PTRACE_SYSEMU : PTRACE_CONT,
-		       t->pid, 0, 0))
+	if (steps)
+		trace_step(t, way, resume_request(resume));
+	else if (sud_ptrace(resume_request(resume), t->pid, 0, 0))
 		trouble("PTRACE_CONT");
 	if (waitpid(t->pid, &status, __WALL) != t->pid)
 		trouble("waitpid");
@@ -1018,10 +1209,15 @@ static void op_trace_call(const uint16_t *p)
 		cells_restore();
 		return;
 	case MODEL_DISPATCHED:
+		ret = way->ia32 ? (uint32_t)number->nr : (sud_uword)number->nr;
+		if (direct) {
+			if (trace_direct(t, way, ret, steps, stop))
+				goto compare;
+			break;
+		}
 		if (!same(o.rule, "the tracee", "stop", SIGSYS, stop) ||
 		    !trace_dispatched(t, way, number->nr, deliver))
 			break;
-		ret = way->ia32 ? (uint32_t)number->nr : (sud_uword)number->nr;
 		goto compare;
 	case MODEL_RUNS:
 		if (!same(o.rule, "the tracee", "stop",
@@ -1043,7 +1239,7 @@ compare:
 		}
 		return;
 	}
-	/* A known difference: who knows where it stands. */
+	/* No code at the handler, or a known difference. */
 	end_tracee(me);
 }
 
@@ -1055,7 +1251,8 @@ static void op_trace_exec(const uint16_t *p)
 	shared->trace.command = TRACEE_EXEC;
 	resume_to(t, "L2", "exec", PTRACE_CONT, 0, SIGTRAP);
 	t->config = sud_config_off();
-	compare_config("L3", t->pid, t->config);
+	t->handler = 0;
+	compare_config("L3", t->pid, t->config, t->handler);
 	same("L2", "the program executed", "wait status", SUD_PROBE_RAN << 8,
 	     sud_run_to_end(t->pid));
 	t->pid = 0;
@@ -1073,10 +1270,11 @@ static void op_trace_fork(const uint16_t *p)
 	if (sud_ptrace(PTRACE_GETEVENTMSG, t->pid, 0, (unsigned long)&child))
 		trouble("PTRACE_GETEVENTMSG");
 	tracee_at("L1", "the child", SIGSTOP, sud_wait_stop(child));
-	compare_config("L3", child, sud_config_off());
+	compare_config("L3", child, sud_config_off(), 0);
 	sud_put_down(child);
 	compare_config(t->config.mode == SUD_EXCL ? "P1" :
-		       t->config.mode ? "P4" : "L3", t->pid, t->config);
+		       t->config.mode ? "P4" : "L3", t->pid, t->config,
+		       t->handler);
 	resume_to(t, "L1", "after fork", PTRACE_CONT, 0, SIGTRAP);
 }
 
@@ -1093,6 +1291,7 @@ static void (*const op_do[N_KINDS])(const uint16_t *p) = {
 	[OP_FLOOD] = op_flood,
 	[OP_PENDING] = op_pending,
 	[OP_SYSCTL] = op_sysctl,
+	[OP_ATTACH] = op_attach,
 	[OP_TRACE_SET] = op_trace_set,
 	[OP_TRACE_GET] = op_trace_get,
 	[OP_TRACE_BAD] = op_trace_bad,
@@ -1109,6 +1308,8 @@ static bool can_do(enum op_kind kind)
 		return has_uffd;
 	if (kind == OP_SYSCTL)
 		return sysctl_fd >= 0;
+	if (kind == OP_ATTACH)
+		return kernel.direct;
 	return true;
 }
 
@@ -1266,6 +1467,7 @@ static void reset(void)
 	shared->rule = "A2";
 	same("A2", "prctl()", "OFF returns", 0, sud_off());
 	me->config = sud_config_off();
+	me->handler = 0;
 	set_sigsys(sigsys_of(MODEL_HANDLER, 0, false));
 	if (!cells_moving())
 		trouble("memory");
@@ -1341,7 +1543,7 @@ static unsigned int length = 100;
 static void make(struct sequence *s, uint64_t number)
 {
 	sequence_make(s, mix(seed) ^ mix(~number), length,
-		      sysctl_fd >= 0 && number % ALONE == 0);
+		      sysctl_fd >= 0 && number % ALONE == 0, kernel.direct);
 }
 
 static bool is_alone(const struct sequence *s)
@@ -1509,7 +1711,11 @@ static void print_op(const struct op *op)
 	const struct way *way = way_of(op->p[0]);
 	static const char *const actions[N_ACTIONS] = {
 		"returns", "gives a result", "reruns", "jumps", "nests",
-		"rearms", "disarms",
+		"rearms", "disarms", "attaches",
+	};
+	static const char *const handlers[N_ENTRIES] = {
+		"none", "one", "other", "unmapped", "not code", "wide", "half",
+		"text", "top",
 	};
 
 	printf("#   ");
@@ -1522,6 +1728,14 @@ static void print_op(const struct op *op)
 		       (uint64_t)c.offset, (uint64_t)c.len,
 		       cells[op->p[3] % N_CELLS].name);
 		if (op->kind == OP_ARM && op->p[4])
+			printf(", by %s", way_of(op->p[4] - 1)->name);
+		if (op->kind == OP_TRACE_SET && op->p[4])
+			printf(", handler %s",
+			       handlers[(op->p[4] - 1) % N_ENTRIES]);
+		break;
+	case OP_ATTACH:
+		printf(": handler %s", handlers[op->p[0] % N_ENTRIES]);
+		if (op->p[4])
 			printf(", by %s", way_of(op->p[4] - 1)->name);
 		break;
 	case OP_CALL:
@@ -1591,6 +1805,9 @@ static void probe_kernel(void)
 	kernel.inclusive = sud_has_inclusive();
 	if (!kernel.inclusive)
 		printf("# left out: PR_SYS_DISPATCH_INCLUSIVE_ON\n");
+	kernel.direct = !sud_set_handler(0, 0, 0, 0);
+	if (!kernel.direct)
+		printf("# left out: PR_SET_SYSCALL_USER_DISPATCH_HANDLER\n");
 	pid = sud_fork_tracee(tracee_to_probe, 0);
 	has_ptrace = pid > 0 && sud_get(pid, &config) == 0;
 	sud_put_down(pid);

@@ -158,7 +158,7 @@ static bool wait_ready(pid_t pid)
 /* What is switched on is to be switched off even if the child hangs. */
 static void begin_child(void)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sud_die_with_parent();
 	alarm(20 * sud_slow());
 	shared->tid = getpid();
 }
@@ -879,7 +879,7 @@ TEST_F(uprobe, V3_probed_function_of_armed_thread_works)
 		ASSERT_EQ(0, off);
 		EXPECT_EQ(-41, ret);
 		EXPECT_EQ(0, sud_count);
-		EXPECT_EQ(i + 1, sud_uprobe_hits(self->fd));
+		EXPECT_EQ(i + 1, sud_perf_count(self->fd));
 	}
 	ASSERT_EQ(0, mincore(selector, page, &core));
 	EXPECT_EQ(0, core & 1);
@@ -917,7 +917,7 @@ TEST_F(uprobe, V3_calls_are_dispatched_inside_probed_function)
 	EXPECT_EQ(0, shared->wrong);
 	EXPECT_EQ(total, sud_count);
 	/* perf has been seen to count one less. */
-	hits = sud_uprobe_hits(self->fd);
+	hits = sud_perf_count(self->fd);
 	EXPECT_LT(total / 2, hits);
 	EXPECT_GE(total, hits);
 }

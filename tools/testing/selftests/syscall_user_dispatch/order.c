@@ -277,7 +277,7 @@ static void hook_spin(siginfo_t *info, ucontext_t *uc)
 
 static void spin_in_handler(void)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sud_die_with_parent();
 	sud_hook = hook_spin;
 	if (sud_arm_native(&shared->selector))
 		_exit(80);
@@ -511,7 +511,7 @@ TEST_F(order, O7_filter_installed_during_selector_read)
 	err = sud_uffd_open(&u);
 	if (err)
 		SKIP(return, "userfaultfd: %s", strerror(-err));
-	ASSERT_EQ(0, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	ASSERT_EQ(0, prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL));
 	sleep_in_selector(_metadata, &u, SYS_getppid, &ret);
 	ASSERT_EQ(0, installed);
 	EXPECT_EQ(-FILTER_ERRNO, ret);
@@ -531,7 +531,7 @@ TEST_F(order, O7_filter_is_not_asked_if_blocked)
 	err = sud_uffd_open(&u);
 	if (err)
 		SKIP(return, "userfaultfd: %s", strerror(-err));
-	ASSERT_EQ(0, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	ASSERT_EQ(0, prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL));
 	sleep_in_selector(_metadata, &u, SYS_getppid, &ret);
 	ASSERT_EQ(0, installed);
 	EXPECT_EQ(SYS_getppid, ret);

@@ -4,7 +4,7 @@
  * P6), and what it finds of tracees that were born or executed a program
  * (rules L1 to L3).
  */
-#include "sud_ptrace.h"
+#include "sud_direct.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -163,7 +163,7 @@ static pid_t fork_untraced(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+		if (sud_die_with_parent())
 			_exit(EXIT_FAILURE);
 		obey_first();
 	}
@@ -1635,6 +1635,20 @@ TEST_F(abi, P6_A11_what_the_tracee_armed_itself)
 	EXPECT_ABI_OFF();
 	ASSERT_EQ(0, sud_set(self->pid, got));
 	EXPECT_ABI_ARMED(c);
+}
+
+/* Where there is direct dispatch; elsewhere the requests are unknown. */
+TEST_F(abi, X8_P6_handler)
+{
+	bool direct = sud_set_handler(0, 0, 0, 0) == 0;
+	uint64_t want = 0x123456789000, got = 0;
+
+	ASSERT_EQ(0, sud_set(self->pid, sud_config_native(self->selector)));
+	EXPECT_EQ(direct ? 0 : -EIO, sud_set_traced(self->pid, want));
+	EXPECT_EQ(direct ? 0 : -EIO, sud_get_traced(self->pid, &got));
+	EXPECT_EQ(direct ? want : UINT64_MAX, got);
+	EXPECT_EQ(direct ? 0 : -EIO, sud_set_traced(self->pid, 0));
+	EXPECT_ABI_ARMED(sud_config_native(self->selector));
 }
 
 TEST_HARNESS_MAIN

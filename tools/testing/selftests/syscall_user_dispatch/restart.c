@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <time.h>
 
@@ -519,7 +518,7 @@ static void stop_and_continue(struct __test_metadata *_metadata, pid_t *pid,
 	*pid = fork();
 	ASSERT_LE(0, *pid);
 	if (*pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		sud_die_with_parent();
 		sud_hook = hook_stopped;
 		if (sud_arm_native(&stopped->selector))
 			_exit(2);

@@ -12,7 +12,6 @@
 #include <linux/perf_event.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <time.h>
 
 #include "sud_harness.h"
@@ -983,7 +982,7 @@ TEST_F(selector, S4_another_process_flips)
 	ASSERT_LE(0, pid);
 	if (pid == 0) {
 		/* Not to outlive a test that fails. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		sud_die_with_parent();
 		flipper(p);
 	}
 	check_flipped(_metadata);

@@ -1226,7 +1226,7 @@ int main(int argc, char **argv)
 	if (trouble)
 		printf("# no swap space: %s: %s\n", trouble, strerror(errno));
 	/* The children of workers that are killed come to us. */
-	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL);
 
 	run(seconds, hungry);
 	if (!trouble && swapoff(disk.name))

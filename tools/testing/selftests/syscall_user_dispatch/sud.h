@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -422,6 +423,17 @@ static inline unsigned int sud_slow(void)
 	int times = slow ? atoi(slow) : 1;
 
 	return times > 1 ? times : 1;
+}
+
+/**
+ * sud_die_with_parent - be killed when the parent ends
+ *
+ * Return: 0, or -1 and errno.
+ */
+static inline int sud_die_with_parent(void)
+{
+	/* The arguments of prctl() are long. It is variadic: cast them. */
+	return prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL);
 }
 
 /**

@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "sud.h"
@@ -117,7 +116,7 @@ static inline int sud_core_limit(bool on)
 	if (on)
 		rlim.rlim_max = RLIM_INFINITY;
 	rlim.rlim_cur = on ? RLIM_INFINITY : 0;
-	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+	if (prctl(PR_SET_DUMPABLE, 1UL, 0UL, 0UL, 0UL))
 		return -1;
 	return setrlimit(RLIMIT_CORE, &rlim);
 }

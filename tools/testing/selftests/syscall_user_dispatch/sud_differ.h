@@ -51,6 +51,8 @@ static struct shared {
 		bool unblock;
 		uint64_t out[SUD_NR_REGS];
 		unsigned int dispatches;
+		/* where the first of them went on */
+		enum entry_id entry;
 	} trace;
 } *shared;
 

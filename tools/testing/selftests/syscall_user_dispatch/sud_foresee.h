@@ -19,17 +19,20 @@ static bool has_sigreturn;
  * struct tracee - a child of an actor that is stopped but for a call at a time
  * @pid:	zero if there is none
  * @config:	as the model has it
+ * @handler:	where its dispatched calls go on, or 0
  * @cells:	the bytes, as they were when it was born
  */
 struct tracee {
 	pid_t pid;
 	struct ptrace_sud_config config;
+	uint64_t handler;
 	struct cell cells[N_CELLS];
 };
 
 /**
  * struct actor - a thread of which the model keeps track
  * @config:	as it should be
+ * @handler:	where its dispatched calls go on, or 0
  * @blocked:	is SIGSYS blocked?
  * @altstack:	does it have an alternate signal stack?
  * @outer:	the thread of the same process that waits for it, or NULL
@@ -37,6 +40,7 @@ struct tracee {
  */
 struct actor {
 	struct ptrace_sud_config config;
+	uint64_t handler;
 	bool blocked;
 	bool altstack;
 	struct actor *outer;
@@ -100,12 +104,15 @@ enum writer { BY_SELF, BY_SIBLING, BY_VFORK_CHILD };
 struct source {
 	const struct way *way;		/* NULL: the plain template */
 	uint64_t nr;
+	enum entry_id entry;		/* of the handler; ENTRY_NONE: SIGSYS */
 };
 
 /*
  * struct call - a call, and what the model says of it
  * @way:	how it is made; NULL if by native code
  * @number:	which; NULL if it is the prctl() for @want
+ * @attaches:	it is the prctl() for @attach instead
+ * @attach:	what that one, or the handler, attaches
  * @byte:	what the selector holds then, or -1 if it is left as it is
  * @by:		who writes it
  * @action:	of the handler
@@ -124,12 +131,15 @@ struct source {
  * @ran:	was the call made?
  * @rearm_ret:	what the handler's own prctl() returns
  * @config:	the configuration afterwards
+ * @handler:	and where its dispatched calls go on then
  * @after:	and the state of SIGSYS
  */
 struct call {
 	const struct way *way;
 	const struct number *number;
 	struct ptrace_sud_config want;
+	bool attaches;
+	struct model_handler attach;
 	int byte;
 	enum writer by;
 	enum handler_action action;
@@ -149,6 +159,7 @@ struct call {
 	bool ran;
 	struct model_answer rearm_ret;
 	struct ptrace_sud_config config;
+	uint64_t handler;
 	struct model_sigsys after;
 };
 
@@ -170,6 +181,29 @@ static int byte_for(const struct ptrace_sud_config *config,
 	return cell->value;
 }
 
+static struct model_answer foresee_set(struct call *c,
+				       struct ptrace_sud_config want)
+{
+	struct model_answer answer = model_set(&kernel, &c->config, want);
+
+	if (!answer.ret)
+		c->handler = 0;
+	return answer;
+}
+
+static struct model_answer foresee_attach(struct call *c, bool ia32)
+{
+	struct model_handler want = c->attach;
+	unsigned int i;
+
+	if (ia32) {
+		want.addr = (uint32_t)want.addr;
+		for (i = 0; i < 3; i++)
+			want.rest[i] = (uint32_t)want.rest[i];
+	}
+	return model_attach(&kernel, &c->config, &c->handler, want);
+}
+
 static void foresee_run(struct call *c)
 {
 	struct model_answer answer;
@@ -178,14 +212,18 @@ static void foresee_run(struct call *c)
 	c->ran = true;
 	c->end = ENDS_RETURN;
 	c->end_rule = c->rule;
-	if (!c->number) {
+	if (!c->number && c->attaches) {
+		answer = foresee_attach(c, c->way && c->way->ia32);
+		c->ret = answer.ret;
+		c->end_rule = answer.rule;
+	} else if (!c->number) {
 		if (c->way && c->way->ia32) {
 			want.mode = (uint32_t)want.mode;
 			want.offset = (uint32_t)want.offset;
 			want.len = (uint32_t)want.len;
 			want.selector = (uint32_t)want.selector;
 		}
-		answer = model_set(&kernel, &c->config, want);
+		answer = foresee_set(c, want);
 		c->ret = answer.ret;
 		c->end_rule = answer.rule;
 	} else if (c->number->call == CALL_EXIT) {
@@ -205,6 +243,19 @@ static void foresee_death(struct call *c, int sig, const char *rule)
 	c->end_rule = rule;
 }
 
+/* A dispatched call goes on at the handler. False: that is the end. */
+static bool foresee_direct(struct call *c, const struct way *way, uint64_t nr)
+{
+	enum entry_id entry = entry_at(c->handler);
+
+	if (entry == ENTRY_NONE) {
+		foresee_death(c, SIGSEGV, "X9");
+		return false;
+	}
+	c->source[c->n++] = (struct source) { way, nr, entry };
+	return true;
+}
+
 /* A call of the plain template in the handler. False: that is the end. */
 static bool foresee_nested(struct call *c)
 {
@@ -216,13 +267,14 @@ static bool foresee_nested(struct call *c)
 		       byte_for(&c->config, c->cell, SUD_BLOCK));
 	if (o.fate == MODEL_RUNS)
 		return true;
+	if (model_direct(c->handler, SUD_WORD_BITS == 32))
+		return foresee_direct(c, NULL, SUD_NR_CLOSE);
 	if (!model_raise(s)) {
 		foresee_death(c, SIGSYS, "D6");
 		return false;
 	}
 	s->blocked = blocked;
-	c->source[c->n].way = NULL;
-	c->source[c->n++].nr = SUD_NR_CLOSE;
+	c->source[c->n++] = (struct source) { NULL, SUD_NR_CLOSE, ENTRY_NONE };
 	return true;
 }
 
@@ -231,16 +283,21 @@ static bool foresee_rearm(struct call *c)
 {
 	struct ptrace_sud_config config = c->config;
 
+	if (c->action == HANDLER_ATTACH) {
+		c->rearm_ret = foresee_attach(c, false);
+		return true;
+	}
 	c->rearm_ret = model_set(&kernel, &config, c->rearm);
 	if (!native_safe(&config))
 		return false;
-	c->config = config;
+	c->rearm_ret = foresee_set(c, c->rearm);
 	return true;
 }
 
 static bool acts_natively(enum handler_action action)
 {
-	return action == HANDLER_REARM || action == HANDLER_OFF;
+	return action == HANDLER_REARM || action == HANDLER_OFF ||
+	       action == HANDLER_ATTACH;
 }
 
 /* Fill in what the model says. */
@@ -248,9 +305,10 @@ static void foresee(struct call *c)
 {
 	uint8_t byte;
 	struct model_call o;
-	bool blocked;
+	bool blocked, direct;
 
 	c->config = me->config;
+	c->handler = me->handler;
 	c->after = sigsys_now();
 	c->n = 0;
 	c->ran = false;
@@ -270,7 +328,8 @@ static void foresee(struct call *c)
 			c->cell = NULL;
 	}
 	byte = c->byte;
-	if (acts_natively(c->action) || has_sigreturn)
+	direct = model_direct(c->handler, c->way->ia32);
+	if (acts_natively(c->action) || (has_sigreturn && !direct))
 		c->unblock = cell_at(c->config.selector)->write;
 	if (native_state(&c->config) == NATIVE_EXEMPT &&
 	    (c->action == HANDLER_RETURN || c->action == HANDLER_RESULT))
@@ -290,14 +349,17 @@ static void foresee(struct call *c)
 			foresee_run(c);
 			return;
 		}
-		if (!model_raise(&c->after)) {
+		if (direct && !foresee_direct(c, c->way, call_nr(c)))
+			return;
+		if (!direct && !model_raise(&c->after)) {
 			foresee_death(c, SIGSYS, c->n ? "D6" : "D5");
 			return;
 		}
-		c->source[c->n].way = c->way;
-		c->source[c->n++].nr = call_nr(c);
+		if (!direct)
+			c->source[c->n++] = (struct source) { c->way, call_nr(c),
+							      ENTRY_NONE };
 		c->end = ENDS_RETURN;
-		c->end_rule = "D3";
+		c->end_rule = direct ? "X3" : "D3";
 		c->ret = c->way->ia32 ? (uint32_t)call_nr(c) :
 					(sud_uword)call_nr(c);
 		if (c->unblock)

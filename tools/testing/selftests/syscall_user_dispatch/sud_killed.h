@@ -12,13 +12,11 @@
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
 #include <linux/netlink.h>
-#include <linux/perf_event.h>
-#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include "sud.h"
+#include "sud_perf.h"
 
 /* ---- Process accounting ---- */
 
@@ -193,31 +191,22 @@ static inline int sud_events_end_of(int fd, pid_t pid, unsigned int *dumps,
  * sud_deliveries - from now on count how often this signal is delivered to the
  * calling thread's children
  *
- * Return: a file descriptor from which the number is read, or the negative error
- * number.
+ * Return: a file descriptor for sud_perf_count(), or the negative error number.
  */
 static inline int sud_deliveries(int sig)
 {
-	struct perf_event_attr attr = {
-		.size = sizeof(attr),
-		.type = PERF_TYPE_TRACEPOINT,
-		.inherit = 1,
-	};
-	FILE *file = fopen(SUD_DELIVER, "re");
-	unsigned int id = 0;
+	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT };
+	unsigned int id;
 	char filter[32];
 	int fd, err;
 
-	if (!file)
-		return -errno;
-	if (fscanf(file, "%u", &id) != 1)
-		id = 0;
-	fclose(file);
+	err = sud_perf_number(SUD_DELIVER, &id);
+	if (err)
+		return err;
 	attr.config = id;
-	fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1,
-		     PERF_FLAG_FD_CLOEXEC);
+	fd = sud_perf_open(&attr);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	snprintf(filter, sizeof(filter), "sig == %d", sig);
 	if (ioctl(fd, PERF_EVENT_IOC_SET_FILTER, filter)) {
 		err = -errno;

@@ -21,11 +21,13 @@
  * struct model_kernel - what kernels differ in
  * @top:	the greatest unsigned long
  * @inclusive:	it knows PR_SYS_DISPATCH_INCLUSIVE_ON
+ * @direct:	it knows PR_SET_SYSCALL_USER_DISPATCH_HANDLER
  * @forbidden:	the administrator has switched arming off
  */
 struct model_kernel {
 	uint64_t top;
 	bool inclusive;
+	bool direct;
 	bool forbidden;
 };
 
@@ -103,6 +105,63 @@ model_set_traced(const struct model_kernel *k, struct ptrace_sud_config *c,
 	if (answer.ret == -EFAULT && want.selector > k->top)
 		answer.rule = "P5";
 	return answer;
+}
+
+/* ---- A handler, to go on at without a signal ---- */
+
+/**
+ * struct model_handler - the arguments by which one is attached
+ * @addr:	its address, or 0 to detach it
+ * @rest:	what has to be 0
+ */
+struct model_handler {
+	uint64_t addr;
+	uint64_t rest[3];
+};
+
+/*
+ * model_attach - attach a handler, by prctl() or by a tracer
+ * @c:		the thread's configuration. If the thread replaces it, that detaches.
+ * @handler:	the present one; replaced if all is well
+ * @want:	the other
+ */
+static inline struct model_answer
+model_attach(const struct model_kernel *k, const struct ptrace_sud_config *c,
+	     uint64_t *handler, struct model_handler want)
+{
+	int ret = 0;
+
+	if (want.rest[0] || want.rest[1] || want.rest[2])
+		ret = -EINVAL;
+	else if (want.addr && c->mode == SUD_OFF)
+		ret = -EINVAL;
+	else if (want.addr && k->forbidden)
+		ret = -EPERM;
+	else if (!model_user_address(k, want.addr))
+		ret = -EFAULT;
+	else
+		*handler = want.addr;
+	return (struct model_answer) { ret, "X1" };
+}
+
+/*
+ * model_keep_handler - what is left of a handler when a tracer set @c
+ */
+static inline void model_keep_handler(const struct ptrace_sud_config *c,
+				      uint64_t *handler)
+{
+	if (c->mode == SUD_OFF)
+		*handler = 0;
+}
+
+/*
+ * model_direct - does a call that is dispatched go on at the handler?
+ * @handler:	the thread's, or 0
+ * @ia32:	did it come by anything but the syscall instruction?
+ */
+static inline bool model_direct(uint64_t handler, bool ia32)
+{
+	return handler && !ia32;
 }
 
 /* ---- A system call ---- */

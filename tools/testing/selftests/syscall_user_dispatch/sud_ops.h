@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#include "sud_handlers.h"
+#include "sud_model.h"
 #include "sud_ptrace.h"
 #include "sud_world.h"
 
@@ -28,18 +30,20 @@ enum op_kind {
 	OP_VFORK,
 	/* how */
 	OP_EXEC,
-	/* calls while a sibling flips the byte: way, number */
+	/* calls while a sibling flips the byte: way, number, -, -, handler */
 	OP_RACE,
-	/* calls in a flood of a sibling's signals: way, number, which, flags */
+	/* in a flood of its signals: way, number, which, flags, handler */
 	OP_FLOOD,
-	/* a signal arrives while the byte is read: way, number, which, flags */
+	/* a signal while the byte is read: way, number, which, flags, handler */
 	OP_PENDING,
 	/* a value for the sysctl */
 	OP_SYSCTL,
-	/* a tracer's: mode, offset, length, selector */
+	/* prctl(): handler, three more arguments, way (0 native) */
+	OP_ATTACH,
+	/* a tracer's: mode, offset, length, selector, 1 + handler (0: it stays) */
 	OP_TRACE_SET,
 	OP_TRACE_GET,
-	/* a request that is wrong */
+	/* a request that is wrong; is it about the handler, too? */
 	OP_TRACE_BAD,
 	/* the tracee's call: way, number, byte, how it is resumed, salt */
 	OP_TRACE_CALL,
@@ -69,6 +73,7 @@ static const char *const op_names[N_KINDS] = {
 	[OP_FLOOD] = "flood",
 	[OP_PENDING] = "pending",
 	[OP_SYSCTL] = "sysctl",
+	[OP_ATTACH] = "attach",
 	[OP_TRACE_SET] = "tset",
 	[OP_TRACE_GET] = "tget",
 	[OP_TRACE_BAD] = "tbad",
@@ -91,6 +96,8 @@ enum handler_action {
 	/* sets another configuration: the one that the extra gives, or none */
 	HANDLER_REARM,
 	HANDLER_OFF,
+	/* attaches or detaches a handler, as the extra gives it */
+	HANDLER_ATTACH,
 	N_ACTIONS
 };
 
@@ -122,6 +129,9 @@ enum resume {
 	RESUME_SYSEMU,
 	/* as the first, but the SIGSYS is not delivered */
 	RESUME_SUPPRESS,
+	/* step by step over a call that goes on at the handler */
+	RESUME_STEP,
+	RESUME_SYSEMU_STEP,
 	N_RESUME
 };
 
@@ -203,15 +213,35 @@ static inline struct ptrace_sud_config op_config(const uint16_t *p)
 			  number_at(p[2]), cells[p[3] % N_CELLS].addr);
 }
 
+/* The arguments that have to be 0 with a handler. */
+static const uint64_t rests[] = { 0, 1, 1ULL << 32, 1ULL << 63 };
+
+#define N_RESTS (sizeof(rests) / sizeof(*rests))
+
+/*
+ * op_handler - the handler that the first four parameters of some give
+ */
+static inline struct model_handler op_handler(const uint16_t *p)
+{
+	struct model_handler h = { .addr = entry_addr(p[0]) };
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		h.rest[i] = rests[p[1 + i] % N_RESTS];
+	return h;
+}
+
 /* ---- Random ones ---- */
 
 /*
  * struct random - where the random numbers come from
  * @nodefer:	the handler was last set with SA_NODEFER
+ * @direct:	handlers can be attached; if not, none of this has to do with it
  */
 struct random {
 	uint64_t state;
 	bool nodefer;
+	bool direct;
 };
 
 static inline uint32_t random_below(struct random *r, uint32_t limit)
@@ -322,7 +352,9 @@ static inline uint16_t random_byte(struct random *r)
 
 static inline uint16_t random_action(struct random *r)
 {
-	unsigned int action = random_below(r, N_ACTIONS);
+	unsigned int action;
+
+	action = random_below(r, r->direct ? N_ACTIONS : HANDLER_ATTACH);
 
 	if (random_chance(r, 50))
 		return HANDLER_RETURN;
@@ -392,6 +424,28 @@ static inline void random_calls(struct sequence *s, struct random *r,
 		random_call(s, r);
 }
 
+/* A handler, in the form of op_handler(). Most are good. */
+static inline void random_handler(struct random *r, uint16_t *p)
+{
+	unsigned int i;
+
+	p[0] = random_below(r, random_chance(r, 70) ? N_ENTRIES_OF_CODE :
+						      N_ENTRIES);
+	for (i = 1; i < 4; i++) {
+		if (random_chance(r, 4))
+			p[i] = random_below(r, N_RESTS);
+	}
+}
+
+static inline void random_attach(struct sequence *s, struct random *r)
+{
+	uint16_t *p = sequence_add(s, OP_ATTACH);
+
+	random_handler(r, p);
+	if (random_chance(r, 20))
+		p[4] = 1 + random_below(r, N_WAYS);
+}
+
 static inline void random_arm(struct sequence *s, struct random *r)
 {
 	uint16_t *p = sequence_add(s, OP_ARM);
@@ -399,6 +453,8 @@ static inline void random_arm(struct sequence *s, struct random *r)
 	random_config(r, p);
 	if (random_chance(r, 20))
 		p[4] = 1 + random_below(r, N_WAYS);
+	if (r->direct && random_chance(r, 50))
+		random_attach(s, r);
 	random_calls(s, r, 1 + random_below(r, 4));
 }
 
@@ -440,6 +496,24 @@ static inline void random_among(struct sequence *s, struct random *r,
 	p[1] = random_below(r, N_NUMBERS_64);
 	p[2] = random_below(r, 2);
 	p[3] = random_flags(r) & ~FLAG_RESETHAND;
+	if (r->direct)
+		p[4] = random_below(r, N_ENTRIES_OF_CODE);
+}
+
+/* Of a tracee, a call that does go on at a handler. */
+static inline void random_traced_direct(struct sequence *s, struct random *r)
+{
+	uint16_t *p = sequence_add(s, OP_TRACE_SET);
+
+	p[0] = SUD_EXCL;
+	p[3] = random_cell_good(r);
+	p[4] = 1 + ENTRY_ONE + random_below(r, N_ENTRIES_OF_CODE - ENTRY_ONE);
+	p = sequence_add(s, OP_TRACE_CALL);
+	p[0] = WAY_OWN;
+	p[1] = random_below(r, N_NUMBERS_64);
+	p[2] = SUD_BLOCK;
+	p[3] = random_below(r, N_RESUME);
+	p[4] = random_below(r, 0x10000);
 }
 
 static inline void random_traced(struct sequence *s, struct random *r)
@@ -448,22 +522,30 @@ static inline void random_traced(struct sequence *s, struct random *r)
 	uint16_t *p;
 
 	while (n--) {
+		if (r->direct && random_chance(r, 20))
+			random_traced_direct(s, r);
 		dice = random_below(r, 100);
 		if (dice < 35) {
 			p = sequence_add(s, OP_TRACE_SET);
 			random_config(r, p);
 			if (random_chance(r, 30))
 				p[3] = random_cell(r);
+			if (r->direct && random_chance(r, 60))
+				p[4] = 1 + random_below(r, N_ENTRIES);
 		} else if (dice < 60) {
 			sequence_add(s, OP_TRACE_GET);
 		} else if (dice < 65) {
-			sequence_add(s, OP_TRACE_BAD)[0] = random_below(r, 16);
+			p = sequence_add(s, OP_TRACE_BAD);
+			p[0] = random_below(r, 16);
+			if (r->direct)
+				p[1] = random_below(r, 2);
 		} else if (dice < 98) {
 			p = sequence_add(s, OP_TRACE_CALL);
 			p[0] = random_below(r, N_WAYS);
 			p[1] = random_below(r, N_NUMBERS_64);
 			p[2] = random_byte(r);
-			p[3] = random_below(r, N_RESUME);
+			p[3] = random_below(r, r->direct ? N_RESUME :
+							   RESUME_STEP);
 			p[4] = random_below(r, 0x10000);
 		} else {
 			sequence_add(s, random_chance(r, 50) ? OP_TRACE_EXEC :
@@ -497,6 +579,8 @@ static inline void random_sysctl(struct sequence *s, struct random *r)
 	p = sequence_add(s, OP_ARM);
 	random_config(r, p);
 	p[3] = CELL_HALF + random_below(r, 3);
+	if (r->direct)
+		random_attach(s, r);
 	random_arm(s, r);
 	if (random_chance(r, 30))
 		random_traced(s, r);
@@ -510,17 +594,20 @@ static inline void random_sysctl(struct sequence *s, struct random *r)
  * @seed:	decides about everything
  * @length:	about how long
  * @alone:	nothing else runs, so that the sysctl may be touched
+ * @direct:	handlers can be attached
  */
 static inline void sequence_make(struct sequence *s, uint64_t seed,
-				 unsigned int length, bool alone)
+				 unsigned int length, bool alone, bool direct)
 {
-	struct random r = { .state = seed };
+	struct random r = { .state = seed, .direct = direct };
 	unsigned int dice;
 
 	s->n = 0;
 	if (length > s->room)
 		length = s->room;
 	while (s->n < length) {
+		if (r.direct && random_chance(&r, 15))
+			random_attach(s, &r);
 		dice = random_below(&r, 10000);
 		if (alone && dice < 2000)
 			random_sysctl(s, &r);

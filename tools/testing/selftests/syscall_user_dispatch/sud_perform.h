@@ -19,11 +19,14 @@
 #define MAX_RECORDS	4
 
 struct record {
+	/* ENTRY_NONE: by SIGSYS; else there is no more than the last of these */
+	enum entry_id entry;
 	siginfo_t info;
 	/* without its tail */
 	ucontext_t uc;
 	/* where on the stack it was */
 	uintptr_t frame;
+	struct handler_frame direct;
 };
 
 static struct record records[MAX_RECORDS];
@@ -36,6 +39,8 @@ static volatile long rearm_result;
 /* Signals that are no dispatches: how many, and before how many of these. */
 static volatile unsigned int n_others, others_after;
 static volatile int other_code;
+/* Which instruction the last of these came before. */
+static volatile uint64_t other_ip;
 
 /* No native call is sure to run; so many dispatches are survived. */
 static volatile unsigned int locked_in;
@@ -43,6 +48,7 @@ static volatile unsigned int locked_in;
 static void act(struct call *c, ucontext_t *uc)
 {
 	struct ptrace_sud_config *want = &c->rearm;
+	struct model_handler *attach = &c->attach;
 
 	switch (c->action) {
 	case HANDLER_RESULT:
@@ -68,10 +74,55 @@ static void act(struct call *c, ucontext_t *uc)
 		rearm_result = sud_prctl(want->mode, want->offset, want->len,
 					 want->selector);
 		break;
+	case HANDLER_ATTACH:
+		rearm_result = sud_set_handler(attach->addr, attach->rest[0],
+					       attach->rest[1],
+					       attach->rest[2]);
+		break;
 	default:
 		break;
 	}
 }
+
+#if SUD_WORD_BITS == 64
+/* A dispatched call goes on at one of the handlers, which calls this. */
+void handler_in_c(struct handler_frame *frame)
+{
+	struct call *c = plan;
+	unsigned int n;
+
+	if (!c) {
+		differs(shared->rule, "a native call was dispatched", "number",
+			0, frame->reg[SUD_AX]);
+		end_here();
+	}
+	if (c->unblock)
+		*c->unblock = SUD_ALLOW;
+	n = n_records++;
+	if (n < MAX_RECORDS) {
+		records[n].entry = handler_reached;
+		records[n].direct = *frame;
+		records[n].frame = (uintptr_t)(frame + 1);
+	}
+	/* It goes on and on. */
+	if (n > c->n)
+		siglongjmp(escape, 1);
+	if (n)
+		return;
+	switch (c->action) {
+	case HANDLER_RESULT:
+		frame->reg[SUD_AX] = c->result;
+		break;
+	case HANDLER_RERUN:
+		if (c->cell)
+			*c->cell->write = SUD_ALLOW;
+		frame->reg[SUD_CX] -= SUD_INSN_LEN;
+		break;
+	default:
+		act(c, NULL);
+	}
+}
+#endif
 
 static void handler(int sig, siginfo_t *info, void *context)
 {
@@ -83,6 +134,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 	if (sig != SIGSYS || info->si_code != SYS_USER_DISPATCH) {
 		other_code = info->si_code;
 		others_after = n_records;
+		other_ip = (sud_uword)SUD_REG_IP(uc);
 		n_others++;
 		return;
 	}
@@ -96,6 +148,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 	n = n_records++;
 	if (n < MAX_RECORDS) {
 		r = &records[n];
+		r->entry = ENTRY_NONE;
 		r->info = *info;
 		memcpy(&r->uc, uc, offsetof(ucontext_t, uc_mcontext) +
 		       sizeof(uc->uc_mcontext.gregs));
@@ -369,8 +422,15 @@ static void perform(struct call *c)
 	const struct ptrace_sud_config *want = &c->want;
 	uint64_t args[5] = { PR_SET_SYSCALL_USER_DISPATCH, want->mode,
 			     want->offset, want->len, want->selector };
+	const struct model_handler *attach = &c->attach;
 
 	shared->rule = c->rule;
+	if (!c->way && c->attaches) {
+		native_result = sud_set_handler(attach->addr, attach->rest[0],
+						attach->rest[1],
+						attach->rest[2]);
+		return;
+	}
 	if (!c->way) {
 		native_result = sud_prctl(want->mode, want->offset, want->len,
 					  want->selector);
@@ -381,6 +441,11 @@ static void perform(struct call *c)
 		shared->rule = model_signal_rule(call_nr(c), c->rule);
 	way_load(c->way, call_nr(c), c->number ? c->number->call : CALL_OTHER,
 		 c->salt);
+	if (!c->number && c->attaches) {
+		args[0] = PR_SET_SYSCALL_USER_DISPATCH_HANDLER;
+		args[1] = attach->addr;
+		memcpy(&args[2], attach->rest, sizeof(attach->rest));
+	}
 	if (!c->number)
 		way_args(c->way, args);
 	make_call(c);
@@ -416,6 +481,41 @@ static bool compare_siginfo(const siginfo_t *info, uint64_t nr, uint64_t ip,
 	       same(rule, where, "si_arch", arch, info->si_arch);
 }
 
+#if SUD_WORD_BITS == 64
+/* As the code at the handler's address found it. */
+static bool compare_direct(struct record *r, const struct source *source)
+{
+	static const char where[] = "at the handler";
+	const struct way *way = source->way;
+	struct handler_frame *f = &r->direct;
+	unsigned int i;
+
+	if (!way)
+		return same("X3", where, "cx", sud_foreign_ip(),
+			    f->reg[SUD_CX]) &&
+		       same("X3", where, "r11", f->flags, f->reg[SUD_R11]) &&
+		       same("X3", where, "ax", (sud_uword)source->nr,
+			    f->reg[SUD_AX]);
+
+	if (!same("X3", where, "sp", sud_regs->sp_in, r->frame) ||
+	    !same("X3", where, "flags", sud_regs->flags_in & way->flags,
+		  f->flags & way->flags))
+		return false;
+	for (i = 0; i < SUD_NR_REGS; i++) {
+		if (!same("X3", where, reg_names[i],
+			  way_expected(way, i, source->nr, f->flags),
+			  f->reg[i]))
+			return false;
+	}
+	return true;
+}
+#else
+static bool compare_direct(struct record *r, const struct source *source)
+{
+	return same("X4", "the call", "went on at a handler", 0, 1);
+}
+#endif
+
 /* As the handler found it. */
 static bool compare_record(struct record *r, const struct source *source)
 {
@@ -426,6 +526,11 @@ static bool compare_record(struct record *r, const struct source *source)
 	uint64_t nr = source->nr, flags = SUD_REGS_FLAGS(uc);
 	unsigned int i;
 
+	if (!same(source->entry ? "X3" : way && way->ia32 ? "X4" : "X2",
+		  "the call", "goes on at handler", source->entry, r->entry))
+		return false;
+	if (source->entry)
+		return compare_direct(r, source);
 	if (!way)
 		return compare_siginfo(&r->info, nr, sud_foreign_ip(),
 				       SUD_AUDIT_ARCH) &&
@@ -473,6 +578,14 @@ static bool compare_registers(const struct way *way, const char *rule,
 	return true;
 }
 
+/* Is it a signal that a dispatch came by, or one in whose handler it was made? */
+static bool by_signal(const struct call *c, unsigned int i)
+{
+	if (c->source[i].entry && !c->source[i].way)
+		i = 0;
+	return !c->source[i].entry;
+}
+
 static bool compare(struct call *c)
 {
 	bool onstack = action.onstack && me->altstack;
@@ -491,7 +604,7 @@ static bool compare(struct call *c)
 	for (i = 0; i < c->n; i++) {
 		if (!compare_record(&records[i], &c->source[i]) ||
 		    !same("D11", "the handler", "is on the other stack",
-			  onstack,
+			  onstack && by_signal(c, i),
 			  records[i].frame - ALTSTACK < ALTSTACK_SIZE))
 			return false;
 	}

@@ -10,7 +10,6 @@
 #endif
 #include <sys/ptrace.h>
 #include <linux/ptrace.h>
-#include <sys/prctl.h>
 #include <sys/user.h>
 
 /* Headers without the requests: the tests compile, and skip at run time. */
@@ -228,7 +227,7 @@ static inline pid_t sud_fork_tracee(void (*fn)(void), unsigned long options)
 	if (pid < 0)
 		return -1;
 	if (pid == 0) {
-		if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) ||
+		if (sud_die_with_parent() ||
 		    ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 			_exit(EXIT_FAILURE);
 		raise(SIGSTOP);

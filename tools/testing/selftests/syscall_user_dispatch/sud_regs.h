@@ -306,8 +306,6 @@ static inline uint8_t *sud_regs_fpstate(ucontext_t *uc)
  */
 void sud_regs_ac_handler(int sig, siginfo_t *info, void *context)
 	__attribute__((visibility("hidden")));
-void sud_regs_ac_target(int sig, siginfo_t *info, void *context)
-	__attribute__((visibility("hidden")));
 
 __asm__(".pushsection .text\n"
 	"sud_regs_ac_handler:\n"
@@ -511,7 +509,9 @@ static inline const char *sud_regs_differ(const uint8_t *image)
 	return NULL;
 }
 
-void sud_regs_ac_target(int sig, siginfo_t *info, void *context)
+/* Where the code of sud_regs_ac_handler() goes on. */
+static void __attribute__((used))
+sud_regs_ac_target(int sig, siginfo_t *info, void *context)
 {
 	sud_handler(sig, info, context);
 }

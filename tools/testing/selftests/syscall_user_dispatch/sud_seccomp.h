@@ -5,7 +5,6 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sys/prctl.h>
 
 #include "sud.h"
 
@@ -13,9 +12,13 @@
 #define SYS_SECCOMP	1
 #endif
 
+/* Load a field, or of one of 64 bits the lower half. */
 #define SUD_BPF_LOAD(field)						\
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS,				\
 		 offsetof(struct seccomp_data, field))
+#define SUD_BPF_LOAD_UPPER(field)					\
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS,				\
+		 offsetof(struct seccomp_data, field) + 4)
 /* Go on if it is equal; else pass over that many statements. */
 #define SUD_BPF_UNLESS(value, skip)					\
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip)
@@ -46,7 +49,7 @@ static inline int sud_seccomp(struct sock_filter *code, unsigned int n,
 	struct sock_fprog prog = { .len = n, .filter = code };
 	int ret;
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL))
 		return -errno;
 	ret = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
 	return ret < 0 ? -errno : ret;

@@ -3,10 +3,7 @@
 #ifndef SUD_UPROBE_H
 #define SUD_UPROBE_H
 
-#include <linux/perf_event.h>
-#include <stdio.h>
-
-#include "sud.h"
+#include "sud_perf.h"
 
 #define SUD_UPROBE_PMU	"/sys/bus/event_source/devices/uprobe/type"
 
@@ -39,42 +36,22 @@ static inline uint64_t sud_file_offset(unsigned long addr)
  * @addr:	the instruction
  * @ret:	probe the return of the function that begins there
  *
- * Return: a file descriptor from which the number of hits is read, or the
- * negative error number; -ENOENT if the kernel has no such probes.
+ * Return: a file descriptor for sud_perf_count(), or the negative error number;
+ * -ENOENT if the kernel has no such probes.
  */
 static inline int sud_uprobe(unsigned long addr, bool ret)
 {
 	struct perf_event_attr attr = {
-		.size = sizeof(attr),
 		.config = ret,
 		.uprobe_path = (uintptr_t)"/proc/self/exe",
 		.probe_offset = sud_file_offset(addr),
-		.inherit = 1,
 	};
 	unsigned int type;
-	FILE *file = fopen(SUD_UPROBE_PMU, "re");
-	int fd;
 
-	if (!file)
+	if (sud_perf_number(SUD_UPROBE_PMU, &type))
 		return -ENOENT;
-	if (fscanf(file, "%u", &type) != 1)
-		type = 0;
-	fclose(file);
 	attr.type = type;
-	fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1,
-		     PERF_FLAG_FD_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-/**
- * sud_uprobe_hits - how often a probe was hit
- * @fd: the probe
- */
-static inline uint64_t sud_uprobe_hits(int fd)
-{
-	uint64_t count;
-
-	return read(fd, &count, sizeof(count)) == sizeof(count) ? count : -1;
+	return sud_perf_open(&attr);
 }
 
 #endif /* SUD_UPROBE_H */

@@ -13,12 +13,12 @@ import re
 import shutil
 
 from harness import core
+from harness.build import proof
+from harness.guest import user_space
 from harness.campaigns import campaign
 from harness.judge import judge
 from harness.judge import rules
 
-PROGRAMS = campaign.PROGRAMS
-SOURCES = core.built("tree") / "tools" / "testing" / "selftests" / "syscall_user_dispatch"
 
 SEED = re.compile(r"# fuzz\S*: (seed \d+), ")
 SUM = re.compile(r"(\d+) operations, (\d+) differences$")
@@ -71,16 +71,6 @@ def judge_console(console, abis, seeds, each, lacks):
     campaign.tell(report.failures)
     print(f"{passed} passed, {len(report.failures)} failed")
     return 1 if report.failures else 0
-
-
-def stale(abi):
-    """Whether a program is not there, or is older than what it is built from."""
-    for name in ("fuzz", "probe"):
-        program = PROGRAMS / f"{name}_{abi}"
-        if not os.access(program, os.X_OK) or any(source.stat().st_mtime > program.stat().st_mtime
-                                                  for source in (SOURCES / f"{name}.c", *SOURCES.glob("sud*.h"))):
-            return True
-    return False
 
 
 def command(abis, seeds, each, excuse):
@@ -146,14 +136,14 @@ def main():
         core.run("tree")
         image = options.image
     else:
-        image, base = campaign.image(options.kernel), core.output("i386", options.kernel)
-    if any(map(stale, abis)):
-        core.run("setup", "--abis")
-        core.run("selftests")
+        image, base = campaign.image(options.kernel), user_space.of(options.kernel)
+    core.run("setup", "--abis")
+    programs = [f"{name}_{abi}" for abi in abis for name in ("fuzz", "probe")]
+    proof.build(*programs)
     own = [name for name, rule in rules.read_rules(rules.GUIDES).items() if rule.kind == "ours"] if options.others else []
-    programs = [word for abi in abis for name in ("fuzz", "probe") for word in ("--prog", PROGRAMS / f"{name}_{abi}")]
+    packed = [word for program in programs for word in ("--prog", proof.path(program))]
     after = ["--file", f"{options.after}:/guest/after"] if options.after else []
-    core.run("pack", "--out", out / "initrd.cpio", "--base", base, *after, *programs, "--", "sh", "-c",
+    core.run("pack", "--out", out / "initrd.cpio", "--base", base, *after, *packed, "--", "sh", "-c",
              command(abis, seeds, each, f"-u {','.join(own)}" if own else ""))
     core.say(f"* {options.operations} operations, by {' '.join(abis)}; seeds: {' '.join(seeds)}")
     campaign.guest(image, out / "initrd.cpio", "run", out, 600 + options.operations // 200,

@@ -14,7 +14,7 @@ a named rule fails: it is killed. Otherwise it survived: no test told; or it wen
 astray: only tests of other rules told, or the kernel broke down. The kernel
 without a mutation goes first, and must survive, or failures would mean nothing.
 
-With --fuzz, the fuzzer of the selftests runs in every mutant as well, from one
+With --fuzz, the fuzzer of proof/ runs in every mutant as well, from one
 seed, to see which of them random operations find. What it does not find is no
 failure.
 
@@ -44,6 +44,7 @@ import threading
 import time
 
 from harness import core
+from harness.build import proof
 from harness.judge import judge
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -68,6 +69,7 @@ LIMIT = 5400
 
 # What the fuzzer does: the same in every mutant, and on a kernel without a mutation nothing differs.
 FUZZ_PROGRAMS = ("fuzz_64", "fuzz_32", "fuzz_x32")
+PROOF = [*FUZZ_PROGRAMS, "probe_64", "probe_32", "probe_x32"]
 FUZZ = "-s 1 -n 20000 -k 1"
 FUZZ_LIMIT = 900
 
@@ -260,12 +262,10 @@ class Programs:
                         for name, item in self.paths.items()}
         # Programs that tests execute, the runner and its settings belong to all.
         alone = {os.path.join(KSELFTEST, *item.split(":")) for item in listed}
-        alone.update(glob.glob(f"{KSELFTEST}/*/bench_*"), glob.glob(f"{KSELFTEST}/*/fuzz_*"),
-                     glob.glob(f"{KSELFTEST}/kselftest-list.txt"))
+        alone.update(glob.glob(f"{KSELFTEST}/*/bench_*"), glob.glob(f"{KSELFTEST}/kselftest-list.txt"))
         self.common = digest(*(read(path) for path in sorted(glob.glob(f"{KSELFTEST}/**", recursive=True))
                                if os.path.isfile(path) and path not in alone))
-        fuzz = [os.path.join(KSELFTEST, "syscall_user_dispatch", name) for name in FUZZ_PROGRAMS]
-        self.fuzz = digest(FUZZ, self.common, *map(read, fuzz)) if all(map(os.path.isfile, fuzz)) else None
+        self.fuzz = digest(FUZZ, *(read(proof.path(name)) for name in PROOF))
 
     def ordered(self, first):
         """As collection:program; FIRST, then those of 64 bits, as most mutants die there."""
@@ -378,7 +378,8 @@ class Fuzz(Guest):
     def __init__(self, image, log):
         os.makedirs(os.path.join(WORK, "guest"), exist_ok=True)
         programs = " && ".join(f"./{name} {FUZZ}" for name in FUZZ_PROGRAMS)
-        super().__init__(image, log, ["--", "sh", "-c", f"cd /kselftest/syscall_user_dispatch && {programs}"],
+        pack = [word for name in PROOF for word in ("--prog", proof.path(name))]
+        super().__init__(image, log, [*pack, "--", "sh", "-c", programs],
                          ["--mode", "run", "--timeout", str(FUZZ_LIMIT)])
 
     def found(self):
@@ -412,7 +413,7 @@ class Verdicts:
         return digest(self.kernel, mutation.diff, self.programs.digest(names))
 
     def fuzz_basis(self, mutation):
-        return digest(self.kernel, mutation.diff, self.programs.fuzz or "")
+        return digest(self.kernel, mutation.diff, self.programs.fuzz)
 
     def read(self, name):
         try:
@@ -628,13 +629,12 @@ def main():
     run(DO, "setup", "--abis", stdout=sys.stderr)
     prepare_tree()
     run(DO, "kernel", "--in", WORK, "--selftests", CONFIG, stdout=sys.stderr)
+    proof.build(*PROOF)
     run(*around("AROUND_BUILD"), DO, "kernel", "--in", WORK, CONFIG, stdout=sys.stderr)
 
     programs = Programs()
     for mutation in every:
         programs.ordered(mutation.tests)
-    if options.fuzz and not programs.fuzz:
-        raise core.Error("the selftests have no fuzzer: there is no " + ", ".join(FUZZ_PROGRAMS))
     # All of the sources that a kernel is built from, and how.
     sources = [line for line in (git("ls-tree", "HEAD") + git("ls-tree", "HEAD", "tools/")).splitlines()
                if line.partition("\t")[2] not in ("tools", "tools/testing", "Documentation", "MAINTAINERS")]

@@ -21,10 +21,11 @@ import shutil
 import time
 
 from harness import core
+from harness.build import proof
 from harness.campaigns import campaign
 from harness.judge import judge
 
-PROGRAMS = campaign.PROGRAMS
+SOAK = [f"soak_{abi}" for abi in campaign.ABIS]
 OUT = core.BUILD / "soak"
 
 # What of stress-ng meets system-call entry, signals, and the life of threads and processes. Its exec
@@ -194,11 +195,11 @@ def soak(configuration, mode, seconds, seed):
     core.run("setup", "--soak")
     core.run("setup", "--abis")
     kernel = os.environ.get("KERNEL_IMAGE") or campaign.image(configuration)
-    core.run("selftests")
+    proof.build(*SOAK)
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     programs = [core.HARNESS / "guest" / "inside" / "soak", shutil.which("stress-ng"),
-                *(PROGRAMS / f"soak_{abi}" for abi in campaign.ABIS)]
+                *map(proof.path, SOAK)]
     core.run("pack", "--out", OUT / "initrd.cpio.gz", *(word for program in programs for word in ("--prog", program)),
              "--", "./soak", seconds, seed, mode, *STRESSORS)
     with core.step(f"Soaking {configuration}, seed {seed}: {seconds} s for each program"):

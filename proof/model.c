@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
  * A model of Syscall User Dispatch: what the contract with user space says of
  * a thread's configuration, of a system call and of the signal that it raises.
@@ -7,43 +7,13 @@
  * kernel does it. It makes no system call and looks at no memory. Every answer
  * names the rule that it follows from.
  */
-#ifndef SUD_MODEL_H
-#define SUD_MODEL_H
+#include "model.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "sud_ptrace.h"
-
-/**
- * struct model_kernel - what kernels differ in
- * @top:	the greatest unsigned long
- * @inclusive:	it knows PR_SYS_DISPATCH_INCLUSIVE_ON
- * @direct:	it knows PR_SET_SYSCALL_USER_DISPATCH_HANDLER
- * @forbidden:	the administrator has switched arming off
- */
-struct model_kernel {
-	uint64_t top;
-	bool inclusive;
-	bool direct;
-	bool forbidden;
-};
-
-/**
- * struct model_answer - what setting a configuration comes to
- * @ret:	0, or the negative error number
- * @rule:	why
- */
-struct model_answer {
-	int ret;
-	const char *rule;
-};
 
 /* Is this clearly an address of user space? The model knows no edge. */
-static inline bool model_user_address(const struct model_kernel *k,
-				      uint64_t addr)
+static bool model_user_address(const struct model_kernel *k, uint64_t addr)
 {
 	return addr < (k->top > UINT32_MAX ? 1ULL << 47 : 0xc0000000);
 }
@@ -53,7 +23,7 @@ static inline bool model_user_address(const struct model_kernel *k,
  * @c:		the present one; replaced if all is well
  * @want:	the other
  */
-static inline struct model_answer
+struct model_answer
 model_set(const struct model_kernel *k, struct ptrace_sud_config *c,
 	  struct ptrace_sud_config want)
 {
@@ -93,7 +63,7 @@ model_set(const struct model_kernel *k, struct ptrace_sud_config *c,
 /*
  * model_set_traced - the same by a tracer, whose numbers may be too wide
  */
-static inline struct model_answer
+struct model_answer
 model_set_traced(const struct model_kernel *k, struct ptrace_sud_config *c,
 		 struct ptrace_sud_config want)
 {
@@ -109,23 +79,13 @@ model_set_traced(const struct model_kernel *k, struct ptrace_sud_config *c,
 
 /* ---- A handler, to go on at without a signal ---- */
 
-/**
- * struct model_handler - the arguments by which one is attached
- * @addr:	its address, or 0 to detach it
- * @rest:	what has to be 0
- */
-struct model_handler {
-	uint64_t addr;
-	uint64_t rest[3];
-};
-
 /*
  * model_attach - attach a handler, by prctl() or by a tracer
  * @c:		the thread's configuration. If the thread replaces it, that detaches.
  * @handler:	the present one; replaced if all is well
  * @want:	the other
  */
-static inline struct model_answer
+struct model_answer
 model_attach(const struct model_kernel *k, const struct ptrace_sud_config *c,
 	     uint64_t *handler, struct model_handler want)
 {
@@ -147,8 +107,8 @@ model_attach(const struct model_kernel *k, const struct ptrace_sud_config *c,
 /*
  * model_keep_handler - what is left of a handler when a tracer set @c
  */
-static inline void model_keep_handler(const struct ptrace_sud_config *c,
-				      uint64_t *handler)
+void model_keep_handler(const struct ptrace_sud_config *c,
+			uint64_t *handler)
 {
 	if (c->mode == SUD_OFF)
 		*handler = 0;
@@ -159,29 +119,12 @@ static inline void model_keep_handler(const struct ptrace_sud_config *c,
  * @handler:	the thread's, or 0
  * @ia32:	did it come by anything but the syscall instruction?
  */
-static inline bool model_direct(uint64_t handler, bool ia32)
+bool model_direct(uint64_t handler, bool ia32)
 {
 	return handler && !ia32;
 }
 
 /* ---- A system call ---- */
-
-enum model_fate { MODEL_RUNS, MODEL_DISPATCHED, MODEL_DIES };
-
-/**
- * struct model_call - what becomes of a system call
- * @fate:	is it run, reported by SIGSYS, or the end of the process?
- * @sig:	what the process then dies of
- * @rule:	why
- */
-struct model_call {
-	enum model_fate fate;
-	int sig;
-	const char *rule;
-};
-
-/* What model_call() is told of a byte that cannot be read. */
-#define MODEL_UNREADABLE	(-1)
 
 /*
  * model_call - a system call of a thread
@@ -189,7 +132,7 @@ struct model_call {
  * @ip:		the address after the instruction
  * @byte:	what the selector's address holds, or MODEL_UNREADABLE
  */
-static inline struct model_call
+struct model_call
 model_call(const struct model_kernel *k, const struct ptrace_sud_config *c,
 	   uint64_t ip, int byte)
 {
@@ -219,27 +162,13 @@ model_call(const struct model_kernel *k, const struct ptrace_sud_config *c,
 
 /* ---- The signal ---- */
 
-enum model_disposition { MODEL_HANDLER, MODEL_IGNORE, MODEL_DEFAULT };
-
-/*
- * struct model_sigsys - what a process and a thread have set for SIGSYS
- */
-struct model_sigsys {
-	enum model_disposition disposition;
-	bool nodefer;
-	bool resethand;
-	bool restart;
-	bool onstack;
-	bool blocked;
-};
-
 /**
  * model_raise - a dispatch
  * @s:		as it is in the handler afterwards; its return restores @blocked
  *
  * Return: true if the handler is called, false if the process dies of SIGSYS.
  */
-static inline bool model_raise(struct model_sigsys *s)
+bool model_raise(struct model_sigsys *s)
 {
 	if (s->blocked || s->disposition != MODEL_HANDLER)
 		return false;
@@ -251,7 +180,7 @@ static inline bool model_raise(struct model_sigsys *s)
 }
 
 /* Numbers that a kernel could take for the result of a call to restart. */
-static inline bool model_looks_restarted(uint64_t nr)
+static bool model_looks_restarted(uint64_t nr)
 {
 	switch ((int32_t)nr) {
 	case -512: case -513: case -514: case -516: case -1:
@@ -264,9 +193,7 @@ static inline bool model_looks_restarted(uint64_t nr)
  * model_signal_rule - the rule for a dispatch of this number
  * @rule:	what it would be for a plain one
  */
-static inline const char *model_signal_rule(uint64_t nr, const char *rule)
+const char *model_signal_rule(uint64_t nr, const char *rule)
 {
 	return model_looks_restarted(nr) ? "D7" : rule;
 }
-
-#endif /* SUD_MODEL_H */

@@ -1,68 +1,21 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
- * The world in which fuzz.c makes its calls: the bytes that can serve as a
+ * The world in which the fuzzer makes its calls: the bytes that can serve as a
  * selector, the ways into the kernel, and system calls of which it is known
  * what they do. All of it lies at fixed addresses below SUD_NATIVE, so that
  * addresses mean the same in every run.
  */
-#ifndef SUD_WORLD_H
-#define SUD_WORLD_H
+#include "world.h"
 
 #include <fcntl.h>
 
-#include "sud_regs.h"
-#include "sud_vdso.h"
-
-#define PAGE	4096UL
-
 /* ---- The bytes ---- */
-
-enum cell_id {
-	CELL_NULL,
-	CELL_PLAIN,
-	/* the last byte of the last mapped page */
-	CELL_LAST,
-	/* the same page of a file, to be written and to be read only */
-	CELL_SHARED,
-	CELL_READONLY,
-	/* on a page of which OP_MEMORY changes the state */
-	CELL_MOVING,
-	/* bytes that cannot be read: PROT_NONE, unmapped, past end of file */
-	CELL_NONE,
-	CELL_GONE,
-	CELL_PAST_END,
-	CELL_LOW,
-	/* CELL_PLAIN with a bit more than a 32-bit pointer has */
-	CELL_WIDE,
-	CELL_4G,
-	/* the kernel's */
-	CELL_HALF,
-	CELL_TEXT,
-	CELL_TOP,
-	N_CELLS
-};
-
-/**
- * struct cell - a byte that may serve as a selector
- * @addr:	its address, as an argument; more than a pointer of x32
- * @name:	what reports call it
- * @write:	where it can be written, or NULL
- * @readable:	can it be read at @addr?
- * @value:	what it holds between operations
- */
-struct cell {
-	uint64_t addr;
-	const char *name;
-	volatile uint8_t *write;
-	bool readable;
-	uint8_t value;
-};
 
 #define CELLS	0x50000UL
 
 #define CELL(addr_, name_) { .addr = (addr_), .name = (name_) }
 
-static struct cell cells[N_CELLS] = {
+struct cell cells[N_CELLS] = {
 	[CELL_NULL] = CELL(0, "NULL"),
 	[CELL_PLAIN] = CELL(CELLS, "plain"),
 	[CELL_LAST] = CELL(CELLS + PAGE - 1, "last"),
@@ -83,7 +36,7 @@ static struct cell cells[N_CELLS] = {
 /*
  * cell_at - the byte at an address that a configuration has
  */
-static inline struct cell *cell_at(uint64_t addr)
+struct cell *cell_at(uint64_t addr)
 {
 	unsigned int i;
 
@@ -95,26 +48,13 @@ static inline struct cell *cell_at(uint64_t addr)
 	return &cells[CELL_GONE];
 }
 
-/*
- * cell_set - have a byte hold a value until further notice
- */
-static inline void cell_set(struct cell *cell, uint8_t value)
-{
-	cell->value = value;
-	*cell->write = value;
-	if (cell == &cells[CELL_SHARED] || cell == &cells[CELL_READONLY]) {
-		cells[CELL_SHARED].value = value;
-		cells[CELL_READONLY].value = value;
-	}
-}
-
-static inline void *cell_page(enum cell_id id)
+void *cell_page(enum cell_id id)
 {
 	return (void *)((uintptr_t)cells[id].addr & -PAGE);
 }
 
-static inline bool map_page(enum cell_id id, int prot, int flags, int fd,
-			    off_t offset)
+bool map_page(enum cell_id id, int prot, int flags, int fd,
+	      off_t offset)
 {
 	void *page = cell_page(id);
 
@@ -124,9 +64,9 @@ static inline bool map_page(enum cell_id id, int prot, int flags, int fd,
 }
 
 /* A file of one page that is full of BLOCK. */
-static int block_fd;
+int block_fd;
 
-static inline bool block_open(void)
+static bool block_open(void)
 {
 	uint8_t page[PAGE];
 
@@ -139,7 +79,7 @@ static inline bool block_open(void)
 /**
  * cells_moving - (re)make the page of CELL_MOVING: there, and zero
  */
-static inline bool cells_moving(void)
+bool cells_moving(void)
 {
 	cells[CELL_MOVING].write = (uint8_t *)(uintptr_t)
 				   cells[CELL_MOVING].addr;
@@ -154,7 +94,7 @@ static inline bool cells_moving(void)
  *
  * Return: true if that worked.
  */
-static inline bool cells_unshare(void)
+bool cells_unshare(void)
 {
 	const int rw = PROT_READ | PROT_WRITE;
 	int fd = memfd_create("cells", MFD_CLOEXEC);
@@ -173,7 +113,7 @@ static inline bool cells_unshare(void)
  *
  * Return: true if that worked.
  */
-static inline bool cells_map(void)
+bool cells_map(void)
 {
 	const int rw = PROT_READ | PROT_WRITE;
 	enum cell_id id;
@@ -198,7 +138,7 @@ static inline bool cells_map(void)
  *
  * A child that shared the memory may have left something else.
  */
-static inline void cells_restore(void)
+void cells_restore(void)
 {
 	enum cell_id id;
 
@@ -210,42 +150,6 @@ static inline void cells_restore(void)
 
 /* ---- The ways into the kernel ---- */
 
-enum way_id {
-	/* the instruction of the ABI: syscall, or int $0x80 for 32 bits */
-	WAY_OWN,
-#if SUD_WORD_BITS == 64
-	WAY_INT80,
-	/* int $0x80 in the 32-bit code segment */
-	WAY_FAR,
-#else
-	WAY_VDSO,
-#endif
-	N_WAYS
-};
-
-/**
- * struct way - a template of sud_regs.h, and what the kernel sees of its call
- * @name:	what reports call it
- * @code:	where it stands
- * @ip:		the address after the instruction
- * @pushed:	what the stack then holds beyond the template's own
- * @flags:	those that are kept, of FLAGS
- * @ia32:	is it a 32-bit call?
- * @there:	does this kernel have it?
- */
-struct way {
-	const char *name;
-	unsigned long code;
-	uint64_t ip;
-	unsigned int pushed;
-	unsigned int flags;
-	bool ia32;
-	bool there;
-};
-
-#define ARITHMETIC_FLAGS	0x8d5
-#define FLAGS			(0x202 | ARITHMETIC_FLAGS)
-
 /* The 32-bit code segment of a 64-bit kernel. */
 #define USER32_CS		0x23
 
@@ -253,7 +157,7 @@ struct way {
 #define WAY_PAGE(way)	(SUD_FOREIGN + PAGE * (way))
 #define WAY_CODE(way)	(WAY_PAGE(way) + (SUD_REGS_CODE - SUD_FOREIGN))
 
-static struct way ways[N_WAYS];
+struct way ways[N_WAYS];
 
 #if SUD_WORD_BITS == 64
 SUD_REGS_SYMBOLS(int80);
@@ -263,8 +167,8 @@ SUD_REGS_SYMBOLS(vdso_call);
 SUD_REGS_TEMPLATE(vdso_call, "	call	*" SUD_REGS_TARGET "\n");
 #endif
 
-static inline bool way_add(enum way_id id, const char *name,
-			   const char *start, const char *ip, const char *end)
+static bool way_add(enum way_id id, const char *name,
+		    const char *start, const char *ip, const char *end)
 {
 	struct way *way = &ways[id];
 
@@ -323,7 +227,7 @@ static inline bool ways_add_others(void)
  *
  * Return: true if that worked.
  */
-static inline bool ways_map(void)
+bool ways_map(void)
 {
 	struct way *own = &ways[WAY_OWN];
 
@@ -340,26 +244,12 @@ static inline bool ways_map(void)
 	return ways_add_others();
 }
 
-static inline uint32_t way_arch(const struct way *way)
+uint32_t way_arch(const struct way *way)
 {
 	return way->ia32 ? AUDIT_ARCH_I386 : AUDIT_ARCH_X86_64;
 }
 
 /* ---- The calls ---- */
-
-enum call_id { CALL_CLOSE, CALL_GETPPID, CALL_GETCPU, CALL_OTHER, CALL_EXIT };
-
-/**
- * struct number - a system call
- * @nr:		its number
- * @call:	what it does if it runs: CALL_OTHER gives an error, and no more
- * @ran:	by which result each way tells that it ran
- */
-struct number {
-	uint64_t nr;
-	enum call_id call;
-	uint64_t ran[N_WAYS];
-};
 
 #define NUMBER(nr_, call_) { .nr = (nr_), .call = (call_) }
 
@@ -371,8 +261,7 @@ struct number {
 
 #define BIT30 0x40000000
 
-/* By the syscall instruction. */
-static struct number numbers_64[] = {
+struct number numbers_64[] = {
 	NUMBER(3, CALL_CLOSE), NUMBER(110, CALL_GETPPID),
 	NUMBER(309, CALL_GETCPU), NUMBER(231, CALL_EXIT),
 	NUMBER(BIT30 | 3, CALL_CLOSE), NUMBER(BIT30 | 110, CALL_GETPPID),
@@ -390,39 +279,35 @@ static struct number numbers_64[] = {
 	NUMBER(INT64_MIN, CALL_OTHER),
 };
 
-static struct number numbers_32[] = {
+struct number numbers_32[] = {
 	NUMBER(6, CALL_CLOSE), NUMBER(64, CALL_GETPPID),
 	NUMBER(318, CALL_GETCPU), NUMBER(252, CALL_EXIT),
 	NUMBER(9999, CALL_OTHER), NUMBER(0x4000000f, CALL_OTHER),
 	NUMBER(0x7fffffff, CALL_OTHER), NEGATIVE_NUMBERS,
 };
 
-#define N_NUMBERS_64	(sizeof(numbers_64) / sizeof(*numbers_64))
-#define N_NUMBERS_32	(sizeof(numbers_32) / sizeof(*numbers_32))
+const unsigned int n_numbers_64 = sizeof(numbers_64) / sizeof(*numbers_64);
+static const unsigned int n_numbers_32 =
+	sizeof(numbers_32) / sizeof(*numbers_32);
 
-static inline struct number *way_number(const struct way *way, unsigned int i)
+struct number *way_number(const struct way *way, unsigned int i)
 {
-	return way->ia32 ? &numbers_32[i % N_NUMBERS_32] :
-			   &numbers_64[i % N_NUMBERS_64];
+	return way->ia32 ? &numbers_32[i % n_numbers_32] :
+			   &numbers_64[i % n_numbers_64];
 }
 
-static inline unsigned int way_nr_prctl(const struct way *way)
+unsigned int way_nr_prctl(const struct way *way)
 {
 	return way->ia32 ? 172 : SYS_prctl;
 }
 
-/* The status with which CALL_EXIT ends a process. */
-#define EXIT_CODE	42
-
 /* Where getcpu() writes. */
-static inline volatile uint32_t *cpu_written(void)
+volatile uint32_t *cpu_written(void)
 {
 	return (uint32_t *)sud_regs->xframe;
 }
 
-#define NOT_WRITTEN	0xdeadbeef
-
-static inline uint64_t mix(uint64_t x)
+uint64_t mix(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15;
 	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
@@ -434,7 +319,7 @@ static inline uint64_t mix(uint64_t x)
  * way_args - arguments for the next call
  * @args:	five of them
  */
-static inline void way_args(const struct way *way, const uint64_t *args)
+void way_args(const struct way *way, const uint64_t *args)
 {
 	static const unsigned int in_64[] = { SUD_DI, SUD_SI, SUD_DX,
 #if SUD_WORD_BITS == 64
@@ -456,8 +341,8 @@ static inline void way_args(const struct way *way, const uint64_t *args)
  * @call:	which decides about the arguments
  * @salt:	gives everything else
  */
-static inline void way_load(const struct way *way, uint64_t nr,
-			    enum call_id call, unsigned int salt)
+void way_load(const struct way *way, uint64_t nr,
+	      enum call_id call, unsigned int salt)
 {
 	uint64_t args[5];
 	unsigned int i;
@@ -489,7 +374,7 @@ static inline void way_load(const struct way *way, uint64_t nr,
 	*cpu_written() = NOT_WRITTEN;
 }
 
-static inline void way_go(const struct way *way)
+void way_go(const struct way *way)
 {
 	((void (*)(void))way->code)();
 }
@@ -500,8 +385,8 @@ static inline void way_go(const struct way *way)
  * @ax:		the number or the result
  * @flags:	the flags as they then are
  */
-static inline uint64_t way_expected(const struct way *way, unsigned int reg,
-				    uint64_t ax, uint64_t flags)
+uint64_t way_expected(const struct way *way, unsigned int reg,
+		      uint64_t ax, uint64_t flags)
 {
 	if (reg == SUD_AX)
 		return (sud_uword)ax;
@@ -522,7 +407,7 @@ static inline uint64_t way_expected(const struct way *way, unsigned int reg,
  *
  * Return: NULL, or the name of the way that makes no sense.
  */
-static inline const char *numbers_learn(void)
+const char *numbers_learn(void)
 {
 	struct number *number;
 	struct way *way;
@@ -530,7 +415,7 @@ static inline const char *numbers_learn(void)
 	unsigned int i;
 
 	for (way = ways; way < ways + N_WAYS; way++) {
-		for (i = 0; way->there && i < N_NUMBERS_64; i++) {
+		for (i = 0; way->there && i < n_numbers_64; i++) {
 			number = way_number(way, i);
 			/* Does the kernel have x32, as the last one told? */
 			if (number->call == CALL_EXIT && number->nr & BIT30 &&
@@ -568,5 +453,3 @@ static inline const char *numbers_learn(void)
 	}
 	return NULL;
 }
-
-#endif /* SUD_WORLD_H */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Syscall User Dispatch: random operations, each compared with what a model of
- * the contract (sud_model.h) says that it comes to.
+ * the contract (model.c) says that it comes to.
  *
- * The operations (sud_ops.h) stand in sequences, each of which begins from a
+ * The operations (operations.c) stand in sequences, each of which begins from a
  * known state and can be done again by itself. A worker process does them. An
  * operation that ends a process, or leaves one in which no system call is sure
  * to run, is done in a child. When something differs, the sequence is
@@ -12,7 +12,6 @@
  * Between operations every system call of the program itself runs: either all
  * native code is exempt, or the selector says ALLOW.
  */
-#define _GNU_SOURCE
 #include <err.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -21,9 +20,9 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "performance.h"
 #include "sud_asleep.h"
 #include "sud_beside.h"
-#include "sud_perform.h"
 #include "sud_uffd.h"
 
 /* A sequence that takes longer than that hangs. */
@@ -283,12 +282,6 @@ static const struct way *way_of(unsigned int p)
 	return way->there ? way : &ways[WAY_OWN];
 }
 
-static int byte_of(unsigned int p)
-{
-	p %= N_BYTES + 1;
-	return p == BYTE_LEFT ? -1 : bytes[p];
-}
-
 static struct ptrace_sud_config as_argument(struct ptrace_sud_config c)
 {
 	c.mode = (sud_uword)c.mode;
@@ -341,7 +334,7 @@ static void op_call(const uint16_t *p)
 	struct call c = {
 		.way = way,
 		.number = way_number(way, p[1]),
-		.byte = byte_of(p[2]),
+		.byte = op_byte(p[2]),
 		.by = p[4] & EXTRA_SIBLING ? BY_SIBLING : BY_SELF,
 		.action = p[3] % N_ACTIONS,
 		.result = (sud_uword)mix(p[4]),
@@ -1146,7 +1139,7 @@ static void op_trace_call(const uint16_t *p)
 	enum resume resume = p[3] % N_RESUME;
 	struct tracee *t = my_tracee();
 	struct cell *cell = tracee_cell(t);
-	int byte = byte_of(p[2]), stop, status;
+	int byte = op_byte(p[2]), stop, status;
 	bool deliver = resume != RESUME_SUPPRESS, direct, steps;
 	struct model_call o;
 	uint64_t ret;
@@ -1746,7 +1739,7 @@ static void print_op(const struct op *op)
 		printf(": by %s at %#" PRIx64 ", number %#" PRIx64, way->name,
 		       way->ip, way_number(way, op->p[1])->nr);
 		if (op->kind == OP_CALL || op->kind == OP_TRACE_CALL)
-			printf(", byte %d", byte_of(op->p[2]));
+			printf(", byte %d", op_byte(op->p[2]));
 		if (op->kind == OP_CALL)
 			printf(", the handler %s",
 			       actions[op->p[3] % N_ACTIONS]);

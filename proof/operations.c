@@ -1,65 +1,11 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
- * The operations of fuzz.c as data: what there is, random sequences of them,
- * and sequences as text. A seed always gives the same ones.
+ * The operations of the fuzzer as data: the kinds, random sequences of them, and
+ * sequences as text. A seed always gives the same sequences.
  */
-#ifndef SUD_OPS_H
-#define SUD_OPS_H
+#include "operations.h"
 
-#include <stdio.h>
-
-#include "sud_handlers.h"
-#include "sud_model.h"
-#include "sud_ptrace.h"
-#include "sud_world.h"
-
-enum op_kind {
-	/* prctl(): operation, offset, length, selector, way (0 native) */
-	OP_ARM,
-	/* a foreign call: way, number, byte, the handler's doing, extra, salt */
-	OP_CALL,
-	/* the state of the page of CELL_MOVING */
-	OP_MEMORY,
-	/* SIGSYS: disposition, flags of the handler, blocked */
-	OP_SIGNAL,
-	/* what follows, up to OP_END, is done in a child or in a thread */
-	OP_FORK,
-	OP_THREAD,
-	OP_END,
-	/* byte */
-	OP_VFORK,
-	/* how */
-	OP_EXEC,
-	/* calls while a sibling flips the byte: way, number, -, -, handler */
-	OP_RACE,
-	/* in a flood of its signals: way, number, which, flags, handler */
-	OP_FLOOD,
-	/* a signal while the byte is read: way, number, which, flags, handler */
-	OP_PENDING,
-	/* a value for the sysctl */
-	OP_SYSCTL,
-	/* prctl(): handler, three more arguments, way (0 native) */
-	OP_ATTACH,
-	/* a tracer's: mode, offset, length, selector, 1 + handler (0: it stays) */
-	OP_TRACE_SET,
-	OP_TRACE_GET,
-	/* a request that is wrong; is it about the handler, too? */
-	OP_TRACE_BAD,
-	/* the tracee's call: way, number, byte, how it is resumed, salt */
-	OP_TRACE_CALL,
-	OP_TRACE_EXEC,
-	OP_TRACE_FORK,
-	N_KINDS
-};
-
-#define OP_PARAMS 6
-
-struct op {
-	uint8_t kind;
-	uint16_t p[OP_PARAMS];
-};
-
-static const char *const op_names[N_KINDS] = {
+const char *const op_names[N_KINDS] = {
 	[OP_ARM] = "arm",
 	[OP_CALL] = "call",
 	[OP_MEMORY] = "memory",
@@ -80,59 +26,6 @@ static const char *const op_names[N_KINDS] = {
 	[OP_TRACE_CALL] = "tcall",
 	[OP_TRACE_EXEC] = "texec",
 	[OP_TRACE_FORK] = "tfork",
-};
-
-/* What the handler of OP_CALL does, once the byte allows again. */
-enum handler_action {
-	HANDLER_RETURN,
-	/* gives the call a result of its own */
-	HANDLER_RESULT,
-	/* has the call made again */
-	HANDLER_RERUN,
-	/* leaves by siglongjmp() */
-	HANDLER_JUMP,
-	/* makes another foreign call under BLOCK */
-	HANDLER_NEST,
-	/* sets another configuration: the one that the extra gives, or none */
-	HANDLER_REARM,
-	HANDLER_OFF,
-	/* attaches or detaches a handler, as the extra gives it */
-	HANDLER_ATTACH,
-	N_ACTIONS
-};
-
-/* The extra of OP_CALL: a sibling writes the byte. */
-#define EXTRA_SIBLING	1
-
-/* What OP_MEMORY does to the page. */
-enum memory_state {
-	MEMORY_ZERO,
-	/* after BLOCK was written to it */
-	MEMORY_DROPPED,
-	MEMORY_READONLY_ALLOW,
-	MEMORY_READONLY_BLOCK,
-	MEMORY_NONE,
-	MEMORY_UNMAPPED,
-	N_MEMORY
-};
-
-/* The flags of OP_SIGNAL and its like. */
-#define FLAG_NODEFER	1
-#define FLAG_RESETHAND	2
-#define FLAG_RESTART	4
-#define FLAG_ONSTACK	8
-
-/* How a tracee is resumed. */
-enum resume {
-	RESUME_CONT,
-	RESUME_SYSCALL,
-	RESUME_SYSEMU,
-	/* as the first, but the SIGSYS is not delivered */
-	RESUME_SUPPRESS,
-	/* step by step over a call that goes on at the handler */
-	RESUME_STEP,
-	RESUME_SYSEMU_STEP,
-	N_RESUME
 };
 
 static const uint8_t bytes[] = { SUD_ALLOW, SUD_BLOCK, 2, 0x80, 0xff };
@@ -168,7 +61,7 @@ enum base {
 	N_BASES
 };
 
-static inline uint64_t number_at(uint16_t p)
+static uint64_t number_at(uint16_t p)
 {
 	unsigned int base = p >> 8;
 	int64_t delta = (int8_t)p;
@@ -205,9 +98,18 @@ static inline uint64_t number_at(uint16_t p)
 }
 
 /*
+ * op_byte - the selector's byte that a parameter gives, or -1: it is left
+ */
+int op_byte(unsigned int p)
+{
+	p %= N_BYTES + 1;
+	return p == BYTE_LEFT ? -1 : bytes[p];
+}
+
+/*
  * op_config - the configuration that the first four parameters of some give
  */
-static inline struct ptrace_sud_config op_config(const uint16_t *p)
+struct ptrace_sud_config op_config(const uint16_t *p)
 {
 	return sud_config(modes[p[0] % N_MODES], number_at(p[1]),
 			  number_at(p[2]), cells[p[3] % N_CELLS].addr);
@@ -221,7 +123,7 @@ static const uint64_t rests[] = { 0, 1, 1ULL << 32, 1ULL << 63 };
 /*
  * op_handler - the handler that the first four parameters of some give
  */
-static inline struct model_handler op_handler(const uint16_t *p)
+struct model_handler op_handler(const uint16_t *p)
 {
 	struct model_handler h = { .addr = entry_addr(p[0]) };
 	unsigned int i;
@@ -233,48 +135,37 @@ static inline struct model_handler op_handler(const uint16_t *p)
 
 /* ---- Random ones ---- */
 
-/*
- * struct random - where the random numbers come from
- * @nodefer:	the handler was last set with SA_NODEFER
- * @direct:	handlers can be attached; if not, none of this has to do with it
- */
-struct random {
-	uint64_t state;
-	bool nodefer;
-	bool direct;
-};
-
-static inline uint32_t random_below(struct random *r, uint32_t limit)
+static uint32_t random_below(struct random *r, uint32_t limit)
 {
 	r->state += 0x9e3779b97f4a7c15;
 	return ((mix(r->state) >> 32) * limit) >> 32;
 }
 
-static inline bool random_chance(struct random *r, unsigned int percent)
+static bool random_chance(struct random *r, unsigned int percent)
 {
 	return random_below(r, 100) < percent;
 }
 
-static inline uint16_t random_near(struct random *r, unsigned int base,
-				   int distance)
+static uint16_t random_near(struct random *r, unsigned int base,
+			    int distance)
 {
 	int delta = (int)random_below(r, 2 * distance + 1) - distance;
 
 	return base << 8 | (uint8_t)delta;
 }
 
-static inline uint16_t random_cell_good(struct random *r)
+static uint16_t random_cell_good(struct random *r)
 {
 	return CELL_PLAIN + random_below(r, CELL_MOVING);
 }
 
-static inline uint16_t random_cell(struct random *r)
+static uint16_t random_cell(struct random *r)
 {
 	return random_below(r, N_CELLS);
 }
 
 /* What serves where all native code is exempt: none at all, or a bad one. */
-static inline uint16_t random_cell_free(struct random *r)
+static uint16_t random_cell_free(struct random *r)
 {
 	unsigned int dice = random_below(r, 10);
 
@@ -283,7 +174,7 @@ static inline uint16_t random_cell_free(struct random *r)
 	return dice < 8 ? CELL_NULL : random_cell(r);
 }
 
-static inline uint16_t random_small_length(struct random *r)
+static uint16_t random_small_length(struct random *r)
 {
 	if (random_chance(r, 20))
 		return random_near(r, BASE_PAGE, 3);
@@ -295,7 +186,7 @@ static inline uint16_t random_small_length(struct random *r)
  *
  * Most are valid, and have an edge where one of the ways makes its call.
  */
-static inline void random_config(struct random *r, uint16_t *p)
+void random_config(struct random *r, uint16_t *p)
 {
 	unsigned int way = random_below(r, N_WAYS + 1);
 	unsigned int dice = random_below(r, 100);
@@ -337,7 +228,7 @@ static inline void random_config(struct random *r, uint16_t *p)
 	}
 }
 
-static inline uint16_t random_byte(struct random *r)
+static uint16_t random_byte(struct random *r)
 {
 	unsigned int dice = random_below(r, 1000);
 
@@ -350,7 +241,7 @@ static inline uint16_t random_byte(struct random *r)
 	return random_below(r, N_BYTES);
 }
 
-static inline uint16_t random_action(struct random *r)
+static uint16_t random_action(struct random *r)
 {
 	unsigned int action;
 
@@ -364,10 +255,10 @@ static inline uint16_t random_action(struct random *r)
 	return action;
 }
 
-static inline uint16_t random_number(struct random *r, unsigned int way)
+static uint16_t random_number(struct random *r, unsigned int way)
 {
 	unsigned int i = random_below(r, random_chance(r, 40) ? 3 :
-					 N_NUMBERS_64);
+					 n_numbers_64);
 
 	/* The same with one that ends the process if it runs. */
 	if (way_number(&ways[way], i)->call == CALL_EXIT &&
@@ -377,23 +268,14 @@ static inline uint16_t random_number(struct random *r, unsigned int way)
 }
 
 /* SA_RESETHAND makes the second dispatch fatal, so it is rare. */
-static inline uint16_t random_flags(struct random *r)
+static uint16_t random_flags(struct random *r)
 {
 	unsigned int flags = random_below(r, 16);
 
 	return random_chance(r, 80) ? flags & ~FLAG_RESETHAND : flags;
 }
 
-/*
- * struct sequence - operations, to be done from a known state
- */
-struct sequence {
-	struct op *op;
-	unsigned int n;
-	unsigned int room;
-};
-
-static inline uint16_t *sequence_add(struct sequence *s, enum op_kind kind)
+static uint16_t *sequence_add(struct sequence *s, enum op_kind kind)
 {
 	static struct op none;
 	struct op *op = s->n < s->room ? &s->op[s->n++] : &none;
@@ -403,7 +285,7 @@ static inline uint16_t *sequence_add(struct sequence *s, enum op_kind kind)
 	return op->p;
 }
 
-static inline void random_call(struct sequence *s, struct random *r)
+static void random_call(struct sequence *s, struct random *r)
 {
 	uint16_t *p = sequence_add(s, OP_CALL);
 
@@ -417,15 +299,15 @@ static inline void random_call(struct sequence *s, struct random *r)
 	p[5] = random_below(r, 0x10000);
 }
 
-static inline void random_calls(struct sequence *s, struct random *r,
-				unsigned int n)
+static void random_calls(struct sequence *s, struct random *r,
+			 unsigned int n)
 {
 	while (n--)
 		random_call(s, r);
 }
 
 /* A handler, in the form of op_handler(). Most are good. */
-static inline void random_handler(struct random *r, uint16_t *p)
+void random_handler(struct random *r, uint16_t *p)
 {
 	unsigned int i;
 
@@ -437,7 +319,7 @@ static inline void random_handler(struct random *r, uint16_t *p)
 	}
 }
 
-static inline void random_attach(struct sequence *s, struct random *r)
+static void random_attach(struct sequence *s, struct random *r)
 {
 	uint16_t *p = sequence_add(s, OP_ATTACH);
 
@@ -446,7 +328,7 @@ static inline void random_attach(struct sequence *s, struct random *r)
 		p[4] = 1 + random_below(r, N_WAYS);
 }
 
-static inline void random_arm(struct sequence *s, struct random *r)
+static void random_arm(struct sequence *s, struct random *r)
 {
 	uint16_t *p = sequence_add(s, OP_ARM);
 
@@ -459,7 +341,7 @@ static inline void random_arm(struct sequence *s, struct random *r)
 }
 
 /* A state that lets dispatches kill does not stay for long. */
-static inline void random_signal(struct sequence *s, struct random *r)
+static void random_signal(struct sequence *s, struct random *r)
 {
 	uint16_t *p = sequence_add(s, OP_SIGNAL);
 	bool deadly = random_chance(r, 15);
@@ -479,7 +361,7 @@ static inline void random_signal(struct sequence *s, struct random *r)
 	r->nodefer = p[1] & FLAG_NODEFER;
 }
 
-static inline void random_memory(struct sequence *s, struct random *r)
+static void random_memory(struct sequence *s, struct random *r)
 {
 	sequence_add(s, OP_MEMORY)[0] = random_below(r, N_MEMORY);
 	random_calls(s, r, 1 + random_below(r, 2));
@@ -487,13 +369,13 @@ static inline void random_memory(struct sequence *s, struct random *r)
 		sequence_add(s, OP_MEMORY)[0] = MEMORY_ZERO;
 }
 
-static inline void random_among(struct sequence *s, struct random *r,
-				enum op_kind kind)
+static void random_among(struct sequence *s, struct random *r,
+			 enum op_kind kind)
 {
 	uint16_t *p = sequence_add(s, kind);
 
 	p[0] = random_below(r, N_WAYS);
-	p[1] = random_below(r, N_NUMBERS_64);
+	p[1] = random_below(r, n_numbers_64);
 	p[2] = random_below(r, 2);
 	p[3] = random_flags(r) & ~FLAG_RESETHAND;
 	if (r->direct)
@@ -501,7 +383,7 @@ static inline void random_among(struct sequence *s, struct random *r,
 }
 
 /* Of a tracee, a call that does go on at a handler. */
-static inline void random_traced_direct(struct sequence *s, struct random *r)
+static void random_traced_direct(struct sequence *s, struct random *r)
 {
 	uint16_t *p = sequence_add(s, OP_TRACE_SET);
 
@@ -510,13 +392,13 @@ static inline void random_traced_direct(struct sequence *s, struct random *r)
 	p[4] = 1 + ENTRY_ONE + random_below(r, N_ENTRIES_OF_CODE - ENTRY_ONE);
 	p = sequence_add(s, OP_TRACE_CALL);
 	p[0] = WAY_OWN;
-	p[1] = random_below(r, N_NUMBERS_64);
+	p[1] = random_below(r, n_numbers_64);
 	p[2] = SUD_BLOCK;
 	p[3] = random_below(r, N_RESUME);
 	p[4] = random_below(r, 0x10000);
 }
 
-static inline void random_traced(struct sequence *s, struct random *r)
+static void random_traced(struct sequence *s, struct random *r)
 {
 	unsigned int n = 4 + random_below(r, 12), dice;
 	uint16_t *p;
@@ -542,7 +424,7 @@ static inline void random_traced(struct sequence *s, struct random *r)
 		} else if (dice < 98) {
 			p = sequence_add(s, OP_TRACE_CALL);
 			p[0] = random_below(r, N_WAYS);
-			p[1] = random_below(r, N_NUMBERS_64);
+			p[1] = random_below(r, n_numbers_64);
 			p[2] = random_byte(r);
 			p[3] = random_below(r, r->direct ? N_RESUME :
 							   RESUME_STEP);
@@ -554,7 +436,7 @@ static inline void random_traced(struct sequence *s, struct random *r)
 	}
 }
 
-static inline void random_nested(struct sequence *s, struct random *r)
+static void random_nested(struct sequence *s, struct random *r)
 {
 	unsigned int n = 1 + random_below(r, 4);
 
@@ -570,7 +452,7 @@ static inline void random_nested(struct sequence *s, struct random *r)
 	sequence_add(s, OP_END);
 }
 
-static inline void random_sysctl(struct sequence *s, struct random *r)
+static void random_sysctl(struct sequence *s, struct random *r)
 {
 	uint16_t *p;
 
@@ -596,8 +478,8 @@ static inline void random_sysctl(struct sequence *s, struct random *r)
  * @alone:	nothing else runs, so that the sysctl may be touched
  * @direct:	handlers can be attached
  */
-static inline void sequence_make(struct sequence *s, uint64_t seed,
-				 unsigned int length, bool alone, bool direct)
+void sequence_make(struct sequence *s, uint64_t seed,
+		   unsigned int length, bool alone, bool direct)
 {
 	struct random r = { .state = seed, .direct = direct };
 	unsigned int dice;
@@ -638,7 +520,7 @@ static inline void sequence_make(struct sequence *s, uint64_t seed,
 
 /* ---- As text: the kind and its parameters, with dots between ---- */
 
-static inline void sequence_print(FILE *file, const struct sequence *s)
+void sequence_print(FILE *file, const struct sequence *s)
 {
 	unsigned int i, j, n;
 
@@ -656,7 +538,7 @@ static inline void sequence_print(FILE *file, const struct sequence *s)
  *
  * Return: NULL, or where the text makes no sense.
  */
-static inline const char *sequence_parse(struct sequence *s, const char *text)
+const char *sequence_parse(struct sequence *s, const char *text)
 {
 	unsigned int kind, i;
 	uint16_t *p;
@@ -687,5 +569,3 @@ static inline const char *sequence_parse(struct sequence *s, const char *text)
 	}
 	return NULL;
 }
-
-#endif /* SUD_OPS_H */

@@ -1,56 +1,16 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
- * The addresses at which fuzz.c has dispatched calls go on, and the code there,
- * if any. It says that it was reached, keeps all registers, and leaves the rest
- * to a function in C.
+ * Handlers: the addresses at which the fuzzer has dispatched calls go on, and the
+ * code there, if any. The code notes that it was reached, keeps all registers,
+ * and leaves the rest to a function in C.
  */
-#ifndef SUD_HANDLERS_H
-#define SUD_HANDLERS_H
-
-#include "sud_direct.h"
-#include "sud_regs.h"
-
-enum entry_id {
-	ENTRY_NONE,
-	ENTRY_ONE,
-	ENTRY_OTHER,
-	N_ENTRIES_OF_CODE,
-	/* nothing is mapped, nothing can be executed */
-	ENTRY_GONE = N_ENTRIES_OF_CODE,
-	ENTRY_DATA,
-	/* the latter with a bit more than a 32-bit pointer has */
-	ENTRY_WIDE,
-	/* the kernel's */
-	ENTRY_HALF,
-	ENTRY_TEXT,
-	ENTRY_TOP,
-	N_ENTRIES
-};
-
-/*
- * What the code of a handler saves below the red zone, and then restores.
- * In the order of SUD_AX and so on.
- */
-struct handler_frame {
-	uint64_t reg[15];
-	uint64_t flags;
-	uint8_t red_zone[128];
-};
-
-#define ENTRY_DATA_AT	0x50000
-
-/* Which code was reached. */
-#define handler_reached	(sud_regs->pad[0])
+#include "handlers.h"
 
 #if SUD_WORD_BITS == 64
-
 #define HANDLER_REACHED	SUD_REGS_AT(0x1b0)
 
-extern const char handler_one[], handler_other[]
-	__attribute__((visibility("hidden")));
-void __attribute__((used)) handler_in_c(struct handler_frame *frame);
-
 __asm__(".pushsection .text\n"
+	".globl	handler_one, handler_other\n"
 	"handler_one:\n"
 	"	movb	$1, " HANDLER_REACHED "\n"
 	"	jmp	handler_common\n"
@@ -99,17 +59,12 @@ __asm__(".pushsection .text\n"
 	"	lea	128(%rsp), %rsp\n"
 	"	jmp	*%rcx\n"
 	".popsection\n");
-
-#else
-/* No instruction of a 32-bit program gets there. */
-#define handler_one	((const char *)SUD_FOREIGN)
-#define handler_other	((const char *)SUD_FOREIGN + 1)
 #endif
 
 /*
  * entry_addr - the address of a handler
  */
-static inline uint64_t entry_addr(unsigned int id)
+uint64_t entry_addr(unsigned int id)
 {
 	switch (id % N_ENTRIES) {
 	case ENTRY_ONE:
@@ -135,11 +90,9 @@ static inline uint64_t entry_addr(unsigned int id)
 /*
  * entry_at - the code at an address that is attached, or ENTRY_NONE
  */
-static inline enum entry_id entry_at(uint64_t addr)
+enum entry_id entry_at(uint64_t addr)
 {
 	if (addr == (uintptr_t)handler_one)
 		return ENTRY_ONE;
 	return addr == (uintptr_t)handler_other ? ENTRY_OTHER : ENTRY_NONE;
 }
-
-#endif /* SUD_HANDLERS_H */

@@ -1,49 +1,26 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
- * The calls of fuzz.c: the handler, the state of the signals, the sibling thread
- * that has a hand in it, and the comparison of a call with what was foreseen.
+ * The calls of the fuzzer are made here: the handler, the state of the signals,
+ * the sibling thread that helps, and the comparison of a call with its forecast.
  */
-#ifndef SUD_PERFORM_H
-#define SUD_PERFORM_H
+#include "performance.h"
 
 #include <pthread.h>
 #include <sched.h>
-#include <semaphore.h>
-#include <setjmp.h>
-
-#include "sud_differ.h"
-#include "sud_foresee.h"
 
 /* ---- The handler ---- */
 
-#define MAX_RECORDS	4
-
-struct record {
-	/* ENTRY_NONE: by SIGSYS; else there is no more than the last of these */
-	enum entry_id entry;
-	siginfo_t info;
-	/* without its tail */
-	ucontext_t uc;
-	/* where on the stack it was */
-	uintptr_t frame;
-	struct handler_frame direct;
-};
-
-static struct record records[MAX_RECORDS];
-static volatile unsigned int n_records;
-/* The call that is being made. */
-static struct call *volatile plan;
-static sigjmp_buf escape;
+struct record records[MAX_RECORDS];
+volatile unsigned int n_records;
+struct call *volatile plan;
+sigjmp_buf escape;
 static volatile long rearm_result;
 
-/* Signals that are no dispatches: how many, and before how many of these. */
-static volatile unsigned int n_others, others_after;
-static volatile int other_code;
-/* Which instruction the last of these came before. */
-static volatile uint64_t other_ip;
+volatile unsigned int n_others, others_after;
+volatile int other_code;
+volatile uint64_t other_ip;
 
-/* No native call is sure to run; so many dispatches are survived. */
-static volatile unsigned int locked_in;
+volatile unsigned int locked_in;
 
 static void act(struct call *c, ucontext_t *uc)
 {
@@ -163,7 +140,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 		act(c, uc);
 }
 
-static void set_action(int sig, enum model_disposition disposition, int flags)
+void set_action(int sig, enum model_disposition disposition, int flags)
 {
 	struct sigaction sa = {
 		.sa_sigaction = handler,
@@ -196,7 +173,7 @@ static void set_blocked(bool blocked)
 		trouble("pthread_sigmask");
 }
 
-static void set_sigsys(struct model_sigsys s)
+void set_sigsys(struct model_sigsys s)
 {
 	int flags = (s.nodefer ? FLAG_NODEFER : 0) |
 		    (s.resethand ? FLAG_RESETHAND : 0) |
@@ -209,7 +186,7 @@ static void set_sigsys(struct model_sigsys s)
 	action = s;
 }
 
-static struct model_sigsys sigsys_of(int disposition, int flags, bool blocked)
+struct model_sigsys sigsys_of(int disposition, int flags, bool blocked)
 {
 	struct model_sigsys s = {
 		.disposition = disposition,
@@ -226,7 +203,7 @@ static struct model_sigsys sigsys_of(int disposition, int flags, bool blocked)
 #define ALTSTACK	0x60000UL
 #define ALTSTACK_SIZE	0x10000UL
 
-static bool map_altstack(void)
+bool map_altstack(void)
 {
 	stack_t stack = {
 		.ss_sp = (void *)ALTSTACK,
@@ -243,23 +220,7 @@ static bool map_altstack(void)
 /* Not more than that, and one, in a flood. */
 #define MAX_SIGNALS 64
 
-enum sibling_task { SIBLING_WRITE, SIBLING_FLIP, SIBLING_SIGNAL };
-
-static struct {
-	pid_t pid;
-	sem_t go;
-	sem_t done;
-	enum sibling_task task;
-	volatile uint8_t *write;
-	uint8_t byte;
-	int sig;
-	pid_t tid;
-	/* signals that were sent */
-	volatile unsigned int sent;
-	volatile bool ready;
-	volatile bool written;
-	volatile bool stop;
-} sibling;
+struct sibling sibling;
 
 static void sibling_signal(void)
 {
@@ -302,7 +263,7 @@ static void wait_sibling(void)
 		;
 }
 
-static void start_sibling(enum sibling_task task)
+void start_sibling(enum sibling_task task)
 {
 	pthread_t thread;
 	sigset_t all, old;
@@ -334,7 +295,7 @@ static void start_sibling(enum sibling_task task)
 		;
 }
 
-static void stop_sibling(void)
+void stop_sibling(void)
 {
 	sibling.stop = true;
 	wait_sibling();
@@ -342,14 +303,14 @@ static void stop_sibling(void)
 
 /* ---- One call, made and compared ---- */
 
-static bool jumped;
+bool jumped;
 static long native_result;
 
 static uint64_t vforked_result;
-static pid_t vforked;
+pid_t vforked;
 
 /* It is off, and so it runs. */
-static void call_by_vfork_child(struct call *c)
+void call_by_vfork_child(struct call *c)
 {
 	pid_t pid, self = getpid();
 	int status;
@@ -400,7 +361,7 @@ static void write_byte(const struct call *c)
 }
 
 /* Sets jumped. */
-static void make_call(struct call *c)
+void make_call(struct call *c)
 {
 	n_records = 0;
 	jumped = false;
@@ -417,7 +378,7 @@ static void make_call(struct call *c)
 		set_blocked(me->blocked);
 }
 
-static void perform(struct call *c)
+void perform(struct call *c)
 {
 	const struct ptrace_sud_config *want = &c->want;
 	uint64_t args[5] = { PR_SET_SYSCALL_USER_DISPATCH, want->mode,
@@ -451,7 +412,7 @@ static void perform(struct call *c)
 	make_call(c);
 }
 
-static const char *const reg_names[] = {
+const char *const reg_names[] = {
 	"ax", "bx", "cx", "dx", "si", "di", "bp",
 #if SUD_WORD_BITS == 64
 	"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
@@ -459,8 +420,8 @@ static const char *const reg_names[] = {
 };
 
 /* The siginfo, and the frame as far as any call knows it. */
-static bool compare_siginfo(const siginfo_t *info, uint64_t nr, uint64_t ip,
-			    uint32_t arch)
+bool compare_siginfo(const siginfo_t *info, uint64_t nr, uint64_t ip,
+		     uint32_t arch)
 {
 	static const char where[] = "siginfo";
 	const char *rule = model_signal_rule(nr, "D1");
@@ -517,7 +478,7 @@ static bool compare_direct(struct record *r, const struct source *source)
 #endif
 
 /* As the handler found it. */
-static bool compare_record(struct record *r, const struct source *source)
+bool compare_record(struct record *r, const struct source *source)
 {
 	static const char where[] = "the frame";
 	const struct way *way = source->way;
@@ -559,8 +520,8 @@ static bool compare_record(struct record *r, const struct source *source)
 }
 
 /* After the call. */
-static bool compare_registers(const struct way *way, const char *rule,
-			      uint64_t ret)
+bool compare_registers(const struct way *way, const char *rule,
+		       uint64_t ret)
 {
 	static const char where[] = "after the call";
 	unsigned int i;
@@ -586,7 +547,7 @@ static bool by_signal(const struct call *c, unsigned int i)
 	return !c->source[i].entry;
 }
 
-static bool compare(struct call *c)
+bool compare(struct call *c)
 {
 	bool onstack = action.onstack && me->altstack;
 	const char *rule = c->rule;
@@ -625,5 +586,3 @@ static bool compare(struct call *c)
 	rule = c->n ? model_signal_rule(nr, c->end_rule) : c->end_rule;
 	return compare_registers(c->way, rule, c->ret);
 }
-
-#endif /* SUD_PERFORM_H */

@@ -1,59 +1,20 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
- * What the model (sud_model.h) says of a call in the world of fuzz.c: all that
- * follows from it, the handler's doing included. No system call is made here.
+ * What the model says of a call in the world of the fuzzer: all that follows from
+ * the call, the handler's doing included. No system call is made here.
  */
-#ifndef SUD_FORESEE_H
-#define SUD_FORESEE_H
+#include "forecast.h"
 
-#include "sud_model.h"
-#include "sud_ops.h"
-
-static struct model_kernel kernel;
-/* Handlers return by a system call that can be dispatched. */
-static bool has_sigreturn;
+struct model_kernel kernel;
+bool has_sigreturn;
 
 /* ---- Who acts ---- */
 
-/**
- * struct tracee - a child of an actor that is stopped but for a call at a time
- * @pid:	zero if there is none
- * @config:	as the model has it
- * @handler:	where its dispatched calls go on, or 0
- * @cells:	the bytes, as they were when it was born
- */
-struct tracee {
-	pid_t pid;
-	struct ptrace_sud_config config;
-	uint64_t handler;
-	struct cell cells[N_CELLS];
-};
+struct actor *me;
+struct model_sigsys action;
+pid_t parent;
 
-/**
- * struct actor - a thread of which the model keeps track
- * @config:	as it should be
- * @handler:	where its dispatched calls go on, or 0
- * @blocked:	is SIGSYS blocked?
- * @altstack:	does it have an alternate signal stack?
- * @outer:	the thread of the same process that waits for it, or NULL
- * @tracee:	its child that is traced
- */
-struct actor {
-	struct ptrace_sud_config config;
-	uint64_t handler;
-	bool blocked;
-	bool altstack;
-	struct actor *outer;
-	struct tracee tracee;
-};
-
-/* One acts at a time. */
-static struct actor *me;
-/* Of the process; @blocked is the thread's. */
-static struct model_sigsys action;
-static pid_t parent;
-
-static struct model_sigsys sigsys_now(void)
+struct model_sigsys sigsys_now(void)
 {
 	struct model_sigsys s = action;
 
@@ -61,10 +22,8 @@ static struct model_sigsys sigsys_now(void)
 	return s;
 }
 
-enum native { NATIVE_EXEMPT, NATIVE_MIXED, NATIVE_CAUGHT };
-
 /* What a configuration makes of the program's own calls. */
-static enum native native_state(const struct ptrace_sud_config *c)
+enum native native_state(const struct ptrace_sud_config *c)
 {
 	/* The end of what 64-bit, and what 32-bit addresses reach. */
 	const uint64_t top = sizeof(long) == 8 ? 1ULL << 47 : 0xffffe000;
@@ -85,7 +44,7 @@ static enum native native_state(const struct ptrace_sud_config *c)
 }
 
 /* Do all native calls run between operations? */
-static bool native_safe(const struct ptrace_sud_config *c)
+bool native_safe(const struct ptrace_sud_config *c)
 {
 	const struct cell *cell = cell_at(c->selector);
 
@@ -95,82 +54,14 @@ static bool native_safe(const struct ptrace_sud_config *c)
 
 /* ---- One call, foreseen ---- */
 
-enum ending { ENDS_RETURN, ENDS_JUMP, ENDS_SIGNAL, ENDS_EXIT };
-enum writer { BY_SELF, BY_SIBLING, BY_VFORK_CHILD };
-
-#define MAX_DISPATCHES 3
-
-/* What a SIGSYS came from. */
-struct source {
-	const struct way *way;		/* NULL: the plain template */
-	uint64_t nr;
-	enum entry_id entry;		/* of the handler; ENTRY_NONE: SIGSYS */
-};
-
-/*
- * struct call - a call, and what the model says of it
- * @way:	how it is made; NULL if by native code
- * @number:	which; NULL if it is the prctl() for @want
- * @attaches:	it is the prctl() for @attach instead
- * @attach:	what that one, or the handler, attaches
- * @byte:	what the selector holds then, or -1 if it is left as it is
- * @by:		who writes it
- * @action:	of the handler
- * @rearm:	the configuration it sets
- * @result:	the result it gives
- *
- * @cell:	the byte that is written, or NULL
- * @unblock:	what the handler first sets to ALLOW, or NULL
- * @rule:	decides what becomes of the call
- * @n:		dispatches
- * @source:	theirs
- * @end:	how it ends
- * @end_rule:	why
- * @sig:	what the process dies of
- * @ret:	the result
- * @ran:	was the call made?
- * @rearm_ret:	what the handler's own prctl() returns
- * @config:	the configuration afterwards
- * @handler:	and where its dispatched calls go on then
- * @after:	and the state of SIGSYS
- */
-struct call {
-	const struct way *way;
-	const struct number *number;
-	struct ptrace_sud_config want;
-	bool attaches;
-	struct model_handler attach;
-	int byte;
-	enum writer by;
-	enum handler_action action;
-	struct ptrace_sud_config rearm;
-	uint64_t result;
-	unsigned int salt;
-
-	struct cell *cell;
-	volatile uint8_t *unblock;
-	const char *rule;
-	unsigned int n;
-	struct source source[MAX_DISPATCHES];
-	enum ending end;
-	const char *end_rule;
-	int sig;
-	uint64_t ret;
-	bool ran;
-	struct model_answer rearm_ret;
-	struct ptrace_sud_config config;
-	uint64_t handler;
-	struct model_sigsys after;
-};
-
-static uint64_t call_nr(const struct call *c)
+uint64_t call_nr(const struct call *c)
 {
 	return c->number ? c->number->nr : way_nr_prctl(c->way);
 }
 
 /* Of a selector, while another byte holds something for the time being. */
-static int byte_for(const struct ptrace_sud_config *config,
-		    const struct cell *written, uint8_t byte)
+int byte_for(const struct ptrace_sud_config *config,
+	     const struct cell *written, uint8_t byte)
 {
 	const struct cell *cell = cell_at(config->selector);
 
@@ -204,7 +95,7 @@ static struct model_answer foresee_attach(struct call *c, bool ia32)
 	return model_attach(&kernel, &c->config, &c->handler, want);
 }
 
-static void foresee_run(struct call *c)
+void foresee_run(struct call *c)
 {
 	struct model_answer answer;
 	struct ptrace_sud_config want = c->want;
@@ -244,7 +135,7 @@ static void foresee_death(struct call *c, int sig, const char *rule)
 }
 
 /* A dispatched call goes on at the handler. False: that is the end. */
-static bool foresee_direct(struct call *c, const struct way *way, uint64_t nr)
+bool foresee_direct(struct call *c, const struct way *way, uint64_t nr)
 {
 	enum entry_id entry = entry_at(c->handler);
 
@@ -294,14 +185,14 @@ static bool foresee_rearm(struct call *c)
 	return true;
 }
 
-static bool acts_natively(enum handler_action action)
+bool acts_natively(enum handler_action action)
 {
 	return action == HANDLER_REARM || action == HANDLER_OFF ||
 	       action == HANDLER_ATTACH;
 }
 
 /* Fill in what the model says. */
-static void foresee(struct call *c)
+void foresee(struct call *c)
 {
 	uint8_t byte;
 	struct model_call o;
@@ -382,5 +273,3 @@ static void foresee(struct call *c)
 	}
 	c->after.blocked = blocked;
 }
-
-#endif /* SUD_FORESEE_H */

@@ -2,15 +2,30 @@
 # shellcheck shell=bash
 # What the tests of the harness share. A test script ends with `sum`.
 
-# shellcheck source-path=SCRIPTDIR source=../lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+# Without this, "set -e" is off within $(...), and a failure there goes unseen.
+shopt -s inherit_errexit
 
-# TESTS is for the scripts that source this.
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# Where everything is built, and the directory of the base.
+BUILD=$(realpath -m "${BUILD:-$ROOT/build}")
+BUILT=$(BUILD=$BUILD "$ROOT/harness/do" base --built)
+export ROOT BUILD LC_ALL=C
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX CDPATH
+
+# TESTS and BUILT are for the scripts that source this.
 # shellcheck disable=SC2034
 TESTS=$ROOT/harness/tests
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 passed=0 failed=0 skipped=0
+
+say() { printf '%s\n' "$*" >&2; }
+
+die()
+{
+	say "error: $*"
+	exit 1
+}
 
 ok()
 {

@@ -92,6 +92,18 @@ def lock(name):
         fcntl.flock(HELD[name], fcntl.LOCK_EX)
 
 
+@contextlib.contextmanager
+def locked(name):
+    """Hold that lock for a while, unless this process holds it already."""
+    mine = name not in HELD
+    lock(name)
+    try:
+        yield
+    finally:
+        if mine:
+            HELD.pop(name).close()
+
+
 def rows(path, *fields):
     """The rows of a table between tabs, without its comments, each with its place. If fields are named, a row has these."""
     path = pathlib.Path(path)

@@ -54,13 +54,12 @@ class Kernel:
                 if not self.source.is_dir():
                     raise core.Error(f"there are no sources in {self.source}")
             else:
-                core.lock("tree")
-                unpatched = directive(self.name, "tree") == "unpatched"
-                tree = Tree()
-                if unpatched:
-                    tree.make_unpatched()
-                else:
-                    tree.make()
+                unpatched, tree = directive(self.name, "tree") == "unpatched", Tree()
+                with core.locked("tree"):
+                    if unpatched:
+                        tree.make_unpatched()
+                    else:
+                        tree.make()
                 self.source = core.built("unpatched" if unpatched else "tree")
         return self.source
 

@@ -119,10 +119,14 @@ def fetch_base(base):
 
 def fetch_touched(base):
     """A directory with the files that the series edits. A file that the base lacks is left out: git am tells of it."""
+    with core.locked("fetch"):
+        return unpack_touched(base, series.touched(base.series))
+
+
+def unpack_touched(base, names):
     directory = SOURCES / base.name
     if directory.is_dir():
         return directory
-    names = series.touched(base.series)
     directory = SOURCES / f"{base.name}.touched-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
     if not directory.is_dir():
         tar = tarball(base)
@@ -247,8 +251,8 @@ def fetch_own():
 
 def fetch(name=None):
     """The directory of the pristine tree of KERNEL_SRC, of the base of that name, or of BASE."""
-    core.lock("fetch")
-    return fetch_own() if os.environ.get("KERNEL_SRC") else fetch_base(bases.find(name))
+    with core.locked("fetch"):
+        return fetch_own() if os.environ.get("KERNEL_SRC") else fetch_base(bases.find(name))
 
 
 def check():
@@ -268,7 +272,6 @@ def main():
     if options.check:
         check()
     elif options.touched:
-        core.lock("fetch")
         print(fetch_touched(bases.find(options.base)))
     else:
         print(fetch(options.base))

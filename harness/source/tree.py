@@ -234,7 +234,6 @@ def main():
         return not any(edited_trees())
     core.lock("tree")
     if options.apply_only:
-        core.lock("fetch")
         apply_only(options.apply_only)
     elif options.unpatched:
         Tree().make_unpatched()

@@ -16,12 +16,12 @@ import fnmatch
 import pathlib
 import re
 import shutil
-import subprocess
 
 from harness import core
 from harness.campaigns import campaign
 from harness.judge import judge
 from harness.judge import rules
+from harness.packages import debian_kernel
 
 KNOWN = core.HARNESS / "campaigns" / "reference.tsv"
 OUT = core.BUILD / "reference"
@@ -34,7 +34,6 @@ KERNELS = (("6.1", "bookworm-security", "6.1."), ("6.12", "trixie-security", "6.
 RUNS = (("all", "max", "xonly", "^syscall_user_dispatch:|:seccomp_tsync_ptrace$"),
         ("intel", "Skylake-Client", "emulate", ":(entry_32|vdso_.*)$"),
         ("amd", "EPYC", "none", ":(entry_32|vdso_.*)$"))
-FETCH = ". harness/lib.sh; . harness/packages/apt.sh; . harness/packages/debian-kernel.sh; debian_kernel \"$@\""
 
 # A test that ran more than once ended as its worst run did; only a skip is made good by another run.
 # "none" is a test without a result: its program, or the guest, came to an end before.
@@ -239,9 +238,7 @@ def run_all():
     core.run("setup", "--abis")
     OUT.mkdir(parents=True, exist_ok=True)
     for name, suite, version in KERNELS:
-        if subprocess.run(["bash", "-euo", "pipefail", "-c", FETCH, "bash", OUT / name, suite, "linux-image-amd64", version, "loop"],
-                          check=False).returncode:
-            raise core.Error(f"Debian's kernel {name} cannot be had; the message stands above", 1)
+        debian_kernel.fetch(OUT / name, suite, "linux-image-amd64", version, "loop")
     core.run("kernel", "x86_64")
     core.run("selftests")
     for name in (OURS, *(name for name, _, _ in KERNELS)):

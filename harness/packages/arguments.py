@@ -98,7 +98,9 @@ def check_target(target):
         from harness.guest import run
         run.look()
     elif target in ("wine", "deb", "deb-test"):
-        core.run(target, "--check")
+        if core.run(target, "--check", check=False).returncode:
+            # The command has told its cause.
+            sys.exit(2)
     elif target.startswith("matrix-"):
         check_cells(None, target.removeprefix("matrix-"))
     for variable in known(target):

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Build Debian packages of the patched kernel by its own bindeb-pkg.
+
+linux-image, linux-headers and linux-libc-dev go to build/deb/; their paths are
+printed. What is compiled stays in build/deb/NAME/, so that an interrupted build
+goes on from there.
+
+Usage: harness/do deb
+       harness/do deb --config    configure only, print the path of the .config
+       harness/do deb --check     only look whether KCONFIG will do, as far as that is quick
+
+Environment: KCONFIG, a kernel's configuration file; or a name in
+harness/build/configs/; or cloud-amd64, the default: the configuration of
+Debian's own kernel of that name, from the package linux-config-<version>. On top
+goes harness/build/configs/deb.config. The name, without config- and .config,
+becomes part of the kernel's version, such as 5.10.262-sud-cloud-amd64.
+"""
+
+import lzma
+import os
+import pathlib
+import re
+import sys
+
+from harness import core
+from harness.build import configurations
+from harness.build.kernel import Kernel
+from harness.build.make import logged_build
+from harness.packages import apt
+from harness.source import base as bases
+from harness.source.git import git
+
+DEB = core.BUILD / "deb"
+DEBIAN = "cloud-amd64"
+# What is set on top of every configuration.
+ON_TOP = "deb"
+# Characters that the version of a kernel can have.
+LONGEST = 64
+
+
+def debian_configuration():
+    """The path of Debian's configuration, which is fetched if it is not there."""
+    # A tree of the user's own has no package.
+    base = bases.find("5.10") if os.environ.get("KERNEL_SRC") else bases.find()
+    package = base["package"].replace("-source-", "-config-")
+    inside = f"usr/src/{package}/config.amd64_none_{DEBIAN}.xz"
+    directory = core.BUILD / "download" / f"{package}_{base['version']}"
+    remedy = "Another way: KCONFIG=<a kernel's configuration file>, such as /boot/config-<version>"
+    path = directory / f"config-{DEBIAN}"
+    if not path.is_file():
+        core.say(f"* Fetching Debian's configuration {DEBIAN} ({base['version']})")
+        apt.lists(base["suite"], "amd64", remedy)
+        apt.download(base["suite"], "amd64", directory, remedy, f"{package}={base['version']}")
+        deb = next(directory.glob("*.deb"))
+        try:
+            apt.unpack(deb, directory, f"./{inside}", strip=True)
+        except core.Error:
+            raise core.Error(f"Debian's {package} {base['version']} has no {inside}. {remedy}") from None
+        finally:
+            deb.unlink()
+        path.write_bytes(lzma.decompress((directory / os.path.basename(inside)).read_bytes()))
+    return path
+
+
+def check_kconfig(path):
+    """An Error if a file is not the configuration of a 64-bit x86 kernel."""
+    if not path.exists():
+        raise core.Error(f"KCONFIG={path} does not exist; name a kernel's configuration file, such as /boot/config-<version>,"
+                         " or one of harness/build/configs/")
+    if not path.is_file():
+        raise core.Error(f"KCONFIG={path} is not a file")
+    if not os.access(path, os.R_OK):
+        raise core.Error(f"KCONFIG={path} cannot be read")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not re.search(r"^CONFIG_\w+=", text, re.M):
+        raise core.Error(f"KCONFIG={path} is not a kernel's configuration: no line of it sets a CONFIG_ symbol")
+    if not re.search(r"^CONFIG_X86_64=y$", text, re.M):
+        machine = re.search(r"^# Linux/(\S+) .* Kernel Configuration$", text, re.M)
+        machine = {"x86": "32-bit x86"}.get(machine[1], machine[1]) if machine else "another machine"
+        raise core.Error(f"KCONFIG={path} is for {machine} (it lacks CONFIG_X86_64=y); the packages are built for x86-64 (amd64)")
+
+
+def name_of(path):
+    """What the kernel of a configuration file is called, as far as a version may have its characters."""
+    name = path.parent.name if path.name == ".config" else path.name
+    name = name.removeprefix("config-").removesuffix(".config").lower().replace("_", "-")
+    return re.sub(r"[^a-z0-9.+-]", "", name).lstrip(".+-")
+
+
+def given():
+    """What KCONFIG names: the default, a name of the harness, or a file."""
+    return os.environ.get("KCONFIG") or DEBIAN
+
+
+def is_ours(name):
+    """Whether it is a name in harness/build/configs/."""
+    return "/" not in name and (configurations.DIRECTORY / f"{name}.config").is_file()
+
+
+def check():
+    """An Error if KCONFIG will not do."""
+    if given() != DEBIAN and not is_ours(given()):
+        check_kconfig(pathlib.Path(given()))
+
+
+class Packages:
+    """The packages of one configuration."""
+
+    def __init__(self):
+        # The configuration that make is called for: a build of a name of the harness does not wait for another's.
+        self.kernel = Kernel(given() if is_ours(given()) else ON_TOP)
+        if given() == DEBIAN:
+            path = debian_configuration()
+        elif is_ours(given()):
+            path = pathlib.Path(core.output("kernel", "--config", given()))
+        else:
+            path = pathlib.Path(given())
+        check_kconfig(path)
+        self.kconfig = path.resolve()
+        self.name = name_of(self.kconfig)
+        if not self.name:
+            raise core.Error(f"KCONFIG={path}: a file's name becomes part of the kernel's version; this one has no letters for it")
+        self.out = DEB / self.name
+        core.lock(f"deb-{self.name}")
+
+    def make(self, *arguments, log=None):
+        """The kernel's make with these arguments; returns its exit status."""
+        return self.kernel.make(f"O={self.out}", *arguments, log=log)
+
+    def configure(self):
+        """Make OUT/.config. Kconfig silently drops what it does not know, so the result is compared."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        config, log = self.out / ".config", self.out / "config.log"
+        config.write_bytes(self.kconfig.read_bytes() + configurations.fragment(ON_TOP).read_bytes())
+        with open(log, "wb") as file:
+            status = self.make("olddefconfig", log=file)
+        if status:
+            core.say(*log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+            raise core.Error(f"the kernel's configuration cannot be made of {self.kconfig}; the end of {log} stands above")
+        found = self.symbols()
+        wrong = [f"  {symbol} is {found.get(symbol, 'off')}, should be {value}"
+                 for symbol, value in configurations.wanted(ON_TOP).items()
+                 if found.get(symbol, "off") not in (value, *(["off"] if value in ("n", '""') else []))]
+        if wrong:
+            core.say(*wrong)
+            raise core.Error(f"the configuration that came of {self.kconfig} is not what harness/build/configs/{ON_TOP}.config"
+                             " asks for; see the list above")
+
+    def symbols(self):
+        """{CONFIG_SYMBOL: value} of OUT/.config."""
+        return dict(re.findall(r"^(CONFIG_\w+)=(.*)$", (self.out / ".config").read_text(encoding="utf-8"), re.M))
+
+    def kernel_version(self):
+        path = self.out / "version"
+        with open(path, "wb") as file:
+            self.make("-s", "kernelversion", log=file)
+        return path.read_text(encoding="utf-8").split()[-1]
+
+    def version(self):
+        """The version of the packages: the base's name, then which series is in it; edits of the tree count."""
+        names = git("for-each-ref", "--points-at", "base", "--format", "%(refname:lstrip=3)", "refs/harness/base").splitlines()
+        name = names[0] if names and names[0][0].isdigit() else f"{self.kernel_version()}-1"
+        edited = ".edited" if git("status", "--porcelain", "-uno") else ""
+        return f"{name}+sud{git('rev-list', '--count', 'base..HEAD')}.{git('rev-parse', '--short=9', 'HEAD')}{edited}"
+
+    def build(self):
+        """Build the packages; returns their paths."""
+        suffix, version = f"-sud-{self.name}", self.version()
+        release = self.kernel_version() + suffix
+        if len(release) > LONGEST:
+            raise core.Error(f"the version {release} is longer than the {LONGEST} characters that a kernel can have;"
+                             f" rename {self.kconfig}")
+        log = self.out / "build.log"
+        author = (core.ROOT / "series" / "author").read_text(encoding="utf-8").strip()
+        with core.step(f"Building the packages of {release}, {version} (log: {core.shown(log)})"):
+            # DEBEMAIL is the author that Debian's changelog names.
+            logged_build(log, "", lambda file: self.make(
+                f"LOCALVERSION={suffix}", f"KDEB_PKGVERSION={version}", "KDEB_SOURCENAME=linux-sud",
+                "KDEB_CHANGELOG_DIST=unstable", f"DEBEMAIL={author}", "bindeb-pkg", log=file), "the packages cannot be built")
+        names = [f"linux-image-{release}", "linux-libc-dev"]
+        if self.symbols().get("CONFIG_MODULES") == "y":
+            names.append(f"linux-headers-{release}")
+        paths = [DEB / f"{name}_{version}_amd64.deb" for name in names]
+        for path in paths:
+            if not path.is_file():
+                raise core.Error(f"bindeb-pkg succeeded, but there is no {path}; see {log}")
+        return paths
+
+
+def main():
+    if sys.argv[1:] not in ([], ["--config"], ["--check"]):
+        raise core.Error("usage: harness/do deb [--config|--check]")
+    if sys.argv[1:] == ["--check"]:
+        check()
+        return
+    packages = Packages()
+    core.run("tree")
+    # Objects, modules and the packages; a large configuration has thousands of modules.
+    modules = len(re.findall(r"=m$", packages.kconfig.read_text(encoding="utf-8"), re.M))
+    core.need_space(core.BUILD, 1500 + 2 * modules, f"building the packages of {packages.name}")
+    packages.configure()
+    if sys.argv[1:]:
+        print(packages.out / ".config")
+    else:
+        print(*packages.build(), sep="\n")

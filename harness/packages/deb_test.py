@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Prove what "make deb" makes, from end to end, in a Debian of its own.
+
+The packages are installed in a root file system of Debian, and it is booted from
+a virtio disk with the kernel and the initramfs that installing them put in its
+/boot. There systemd starts the selftests, a program and a module are compiled
+against the installed headers (harness/guest/inside/debian/), and the judge reads
+what the second serial port had. QEMU is the boot loader: it is given the two
+files, which are taken from the root file system.
+
+Usage: harness/do deb-test            as root
+       harness/do deb-test --check    only look whether it can be done, as far as that is quick
+
+Environment: KCONFIG as in harness/do deb, by default deb-test, a small one; what
+harness/do boot honours; TIMEOUT, after how many seconds a guest counts as hung.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+from harness import core
+from harness.build import configurations
+from harness.guest.boot import Guest
+from harness.packages import apt, deb
+
+OUT = core.BUILD / "deb-test"
+ROOT = OUT / "root"
+BARE = OUT / "base"
+STAMP = OUT / "base.stamp"
+DISK = "disk.img"
+TIMEOUT = 5400
+# What the packages' own scripts, the selftests and the compiling need, besides the least that Debian is.
+PACKAGES = "systemd-sysv,udev,kmod,initramfs-tools,gcc,libc6-dev,libc6-i386,libc6-x32,lib32gcc-s1,libelf1,make"
+INSTALL = """mount -t proc proc "$1/proc" && exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C \
+DEBIAN_FRONTEND=noninteractive chroot "$1" sh -c "dpkg -i /packages/*.deb" """
+
+
+def release_here():
+    """The codename of this machine's Debian.
+
+    The root file system is of the same, as the selftests are linked with this machine's C library.
+    """
+    path = pathlib.Path("/etc/os-release")
+    values = dict(re.findall(r"^(\w+)=(.*)$", path.read_text(encoding="utf-8") if path.exists() else "", re.M))
+    name, codename = values.get("ID", "unknown"), values.get("VERSION_CODENAME", "")
+    if name != "debian" or not codename:
+        raise core.Error(f"this machine is no release of Debian ({name} {codename}), but the selftests, linked with its"
+                         " C library, are to run in one. make deb-test takes a Debian machine; make deb does not")
+    return codename
+
+
+def remove(directory):
+    """Remove a directory, but nothing that is mounted in it."""
+    subprocess.run(["rm", "-rf", "--one-file-system", directory], check=True)
+
+
+def logged(log, lines, message, *command):
+    """Run a command whose mounts end with it. If it fails, so many lines of its log are shown above the error."""
+    path = OUT / log
+    with open(path, "wb") as file:
+        done = subprocess.run(["unshare", "--mount", "--propagation", "private", *command], stdout=file,
+                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        core.say(*path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        raise core.Error(message)
+
+
+def make_bare(suite):
+    """The bare root file system, kept for the next time."""
+    wanted = f"{suite} {PACKAGES}\n"
+    if STAMP.is_file() and STAMP.read_text(encoding="utf-8") == wanted:
+        return
+    uri = apt.repository(suite)
+    if not uri:
+        raise core.Error("apt's configuration on this machine names no mirror of Debian;"
+                         f" the root file system ({suite}) is made from one")
+    remove(BARE)
+    with core.step(f"Making a root file system of Debian {suite} (log: {core.shown(OUT)}/debootstrap.log)"):
+        logged("debootstrap.log", 10, f"debootstrap cannot make a root file system of {suite} from {apt.shown(uri)}; the end of"
+               " its log stands above. No network, or the mirror does not carry this release",
+               "debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, BARE, uri)
+        for package in (BARE / "var/cache/apt/archives").glob("*.deb"):
+            package.unlink()
+    STAMP.write_text(wanted, encoding="utf-8")
+
+
+def install(packages):
+    """Install packages into a new copy of the bare root file system, by Debian's own tool in it."""
+    remove(ROOT)
+    subprocess.run(["cp", "-a", "--reflink=auto", BARE, ROOT], check=True)
+    (ROOT / "packages").mkdir()
+    for package in packages:
+        shutil.copy(package, ROOT / "packages")
+    (ROOT / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n", encoding="utf-8")
+    logged("install.log", 20, f"the packages cannot be installed; the end of {OUT}/install.log stands above",
+           "sh", "-c", INSTALL, "-", ROOT)
+    shutil.rmtree(ROOT / "packages")
+
+
+def boot_file(name, release):
+    """A file that installing the packages left in /boot."""
+    path = ROOT / "boot" / f"{name}-{release}"
+    if not path.is_file():
+        raise core.Error(f"installing the packages left no /boot/{path.name}; see {OUT}/install.log")
+    return path
+
+
+def equip(config):
+    """Put the selftests in, and the unit that runs them when the system is up. CONFIG is the lines of the kernel's configuration."""
+    selftests, inside, units = core.built("x86_64") / "kselftest", ROOT / "kselftest/debian", ROOT / "etc/systemd/system"
+    shutil.copytree(selftests, ROOT / "kselftest", symlinks=True)
+    shutil.copytree(core.HARNESS / "guest/inside/debian", inside)
+    (inside / "settings").write_text("timeout=900\n", encoding="utf-8")
+    # The programs of the ABIs that the kernel has.
+    abis = ["64", *(abi for abi, symbol in (("32", "IA32_EMULATION"), ("x32", "X86_X32")) if f"CONFIG_{symbol}=y" in config)]
+    programs = ["debian:installed", "debian:compiled",
+                *(selftests / "kselftest-list.txt").read_text(encoding="utf-8").splitlines()]
+    (ROOT / "kselftest/kselftest-list.txt").write_text("\n".join(programs) + "\n", encoding="utf-8")
+    chosen = [program for program in programs if re.fullmatch(rf"debian:.*|syscall_user_dispatch:.*_({'|'.join(abis)})", program)]
+    (ROOT / "kselftest/tests").write_text("\n".join(chosen) + "\n", encoding="utf-8")
+    (units / "multi-user.target.wants").mkdir(parents=True, exist_ok=True)
+    (inside / "selftests.service").rename(units / "selftests.service")
+    (units / "multi-user.target.wants/selftests.service").symlink_to("../selftests.service")
+    # Debian asks for 4 million process ids. A small kernel does not have so many.
+    if "CONFIG_BASE_SMALL=1" in config:
+        (ROOT / "etc/sysctl.d/50-pid-max.conf").symlink_to("/dev/null")
+    subprocess.run(["chown", "-R", "0:0", ROOT / "kselftest", units], check=True)
+
+
+def make_disk():
+    """Make the disk from the root file system, with a gigabyte of free space."""
+    size = int(subprocess.run(["du", "-sm", ROOT], stdout=subprocess.PIPE, check=True).stdout.split()[0])
+    (OUT / DISK).unlink(missing_ok=True)
+    with open(OUT / DISK, "wb") as file:
+        file.truncate(size + 1024 << 20)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", ROOT, OUT / DISK], check=True)
+
+
+def boot(kernel, initrd):
+    """Boot from the disk; returns the guest. A guest that fails has no verdict, and the judge says so."""
+    for name in ("verdict.log", "console.log", "tests.tsv"):
+        (OUT / name).unlink(missing_ok=True)
+    # A relative name: QEMU_ARGS is split at blanks, which the directory's name may have.
+    os.chdir(OUT)
+    os.environ["QEMU_ARGS"] = f"-drive file={DISK},format=raw,if=virtio {os.environ.get('QEMU_ARGS', '')}"
+    guest = Guest(kernel, initrd, "check", OUT, append="root=/dev/vda rw", timeout=int(os.environ.get("TIMEOUT") or TIMEOUT))
+    guest.boot()
+    (OUT / DISK).unlink()
+    return guest
+
+
+def main():
+    if sys.argv[1:] not in ([], ["--check"]):
+        raise core.Error("usage: harness/do deb-test [--check]")
+    if int(subprocess.run(["id", "-u"], stdout=subprocess.PIPE, check=True).stdout):
+        raise core.Error("making a root file system of Debian and installing packages in it takes root's rights; run it as root")
+    suite = release_here()
+    os.environ["KCONFIG"] = os.environ.get("KCONFIG") or "deb-test"
+    if sys.argv[1:]:
+        deb.check()
+        return 0
+    core.lock("deb-test-root")
+    OUT.mkdir(parents=True, exist_ok=True)
+    core.need_command("debootstrap")
+    core.need_command("mke2fs")
+    # First, so that a machine without a mirror is told before the long build.
+    core.need_space(core.BUILD, 4000, "a root file system of Debian, and its disk image")
+    make_bare(suite)
+    packages = core.output("deb").splitlines()
+    release = re.search(r"/linux-image-([^_/]*)_", packages[0])[1]
+    core.run("selftests")
+    with core.step(f"Installing the packages in it (log: {core.shown(OUT)}/install.log)"):
+        install(packages)
+    kernel, initrd = boot_file("vmlinuz", release), boot_file("initrd.img", release)
+    equip(boot_file("config", release).read_text(encoding="utf-8").splitlines())
+    with core.step("Making the disk"):
+        make_disk()
+    with core.step(f"Booting {release} from it, and running the selftests there"):
+        guest = boot(kernel, initrd)
+    # A file of Debian's, or of the user's, is no configuration here; deb.config goes on top of it.
+    configuration = release.partition("-sud-")[2]
+    if configuration not in configurations.names():
+        configuration = deb.ON_TOP
+    return core.run("judge", "--configuration", configuration, "--verdict", guest.verdict, "--console", guest.console,
+                    "--nonce", guest.nonce, "--says", "client: a call was dispatched", "--tests", OUT / "tests.tsv",
+                    check=False).returncode

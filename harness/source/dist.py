@@ -31,7 +31,7 @@ def main():
         raise core.Error("this is no git repository; make dist packs a commit, so it needs a clone")
     changed = git("status", "--porcelain")
     if changed:
-        raise core.Error(f"there are changes that are not committed, and would be left out; commit or stash them:\n{changed}")
+        raise core.Error(f"there are changes that are not committed, and would be left out; commit or stash them: {changed}")
     core.run("series", "--check")
     version = re.search(r"^## ([0-9.]+)", (core.ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
     if not version:

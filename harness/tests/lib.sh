@@ -112,8 +112,9 @@ waits()
 repository()
 {
 	R=$SCRATCH/repo
-	mkdir -p "$R"
+	mkdir -p "$R/series" "$R/results"
 	cp -a "$ROOT/harness" "$ROOT/base" "$R/"
+	cp "$ROOT/series/author" "$R/series/"
 	rm -r "$R/harness/tests" "$R"/harness/campaigns/mutations/*
 }
 

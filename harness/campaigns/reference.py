@@ -71,9 +71,8 @@ class Kernel:
         self.runs[run] = {name: result for name, result, _ in report.results}
         failed = {name for name, result in self.runs[run].items() if result == "fail"}
         for what, lines in report.failures:
-            name = re.sub(r"^(\S+): (\S+) failed$", r"\1:\2", what)
-            if name in failed:
-                self.failures.setdefault(name, lines)
+            if report.tests.get(what) in failed:
+                self.failures.setdefault(report.tests[what], lines)
             else:
                 self.problems.append(f"{run}: {what}")
         program = ""

@@ -44,12 +44,15 @@ class Report:
     def __init__(self):
         self.results = []       # (program:test, "pass" | "fail" | "skip", reason)
         self.failures = []      # (what, [lines that explain])
+        self.tests = {}         # what -> program:test, of failures that are a test's
 
     def add(self, name, result, reason=""):
         self.results.append((name, result, reason))
 
-    def fail(self, what, lines=()):
+    def fail(self, what, lines=(), test=None):
         self.failures.append((what, list(lines)))
+        if test:
+            self.tests[what] = test
 
     def count(self, result):
         return sum(1 for r in self.results if r[1] == result)
@@ -65,9 +68,9 @@ class Program:
         self.bad = False
         self.lines = []         # printed since the last result: they explain a failure
 
-    def fail(self, what, lines=()):
+    def fail(self, what, lines=(), test=None):
         self.bad = True
-        self.report.fail(f"{self.name}: {what}", lines)
+        self.report.fail(f"{self.name}: {what}", lines, test and f"{self.name}:{test}")
 
     def result(self, test, result, reason=""):
         self.report.add(f"{self.name}:{test}", result, reason)
@@ -87,7 +90,7 @@ class Program:
             self.fail(line, self.lines)
         elif run:
             if self.running is not None:
-                self.fail(f"{self.running} has no result", self.lines)
+                self.fail(f"{self.running} has no result", self.lines, self.running)
             self.running, self.lines = run[1], []
         elif re.match(r"(not )?ok\b", line):
             self.test(line)
@@ -110,12 +113,12 @@ class Program:
             self.fail(f"{self.running} was running, but the result is for {name}")
         if failed:
             self.result(test, "fail")
-            self.fail(f"{test} failed", self.lines)
+            self.fail(f"{test} failed", self.lines, test)
         elif directive and directive.upper() == "SKIP":
             self.result(test, "skip", reason or "unknown")
         elif directive:
             self.result(test, "fail")
-            self.fail(f"{test}: {directive} does not count as passed", self.lines)
+            self.fail(f"{test}: {directive} does not count as passed", self.lines, test)
         else:
             self.result(test, "pass")
         self.running, self.lines = None, []
@@ -123,12 +126,12 @@ class Program:
     def cut_off(self):
         """The verdict goes on, or ends, without the runner's result for the program."""
         where = f" in {self.running}" if self.running else ""
-        self.fail(f"stopped{where}, the runner has no result for it", self.lines)
+        self.fail(f"stopped{where}, the runner has no result for it", self.lines, self.running)
 
     def finish(self, failed, remark):
         """The runner's own result for the program: REMARK is the text after its #."""
         if self.running is not None:
-            self.fail(f"{self.running} has no result", self.lines)
+            self.fail(f"{self.running} has no result", self.lines, self.running)
         if self.plan is None:
             self.fail("the program printed no plan", self.lines)
         elif self.number != self.plan:
@@ -232,7 +235,7 @@ def judge_skips(listed, report):
     for name, result, reason in report.results:
         rows = [pattern for pattern in listed if fnmatch.fnmatchcase(name, pattern)]
         if result == "skip" and not rows:
-            report.fail(f"{name} was skipped and is not listed: {reason}")
+            report.fail(f"{name} was skipped and is not listed: {reason}", test=name)
         elif result != "skip" and rows:
             report.fail(f"{name} is listed as skipped ({rows[0]}), but it ran")
         elif rows:

@@ -13,7 +13,7 @@ The mutant is built and booted, and the selftests run in it until one that tests
 Otherwise it survived: no test told; or it went astray: only tests of other rules told, or the kernel broke down. The
 kernel without a mutation goes first, as the control, and must survive, or failures would mean nothing.
 
-With --fuzz, the fuzzer runs in every mutant as well, from one seed, to see which of them random operations find. What
+With --fuzz, the fuzzer of proof/ runs in every mutant as well, from one seed, to see which of them random operations find. What
 it does not find is no failure.
 
 The mutants are built in build/mutants/, in a work tree of the last commit of the patched tree, one ahead of the guest.
@@ -37,6 +37,7 @@ import sys
 import time
 
 from harness import core
+from harness.build import proof
 from harness.campaigns import campaign
 from harness.judge import judge
 from harness.source.git import git, work_tree
@@ -59,6 +60,7 @@ LIMIT = 5400
 
 # What the fuzzer does: the same in every mutant, and on a kernel without a mutation nothing differs.
 FUZZ_PROGRAMS = [f"fuzz_{abi}" for abi in campaign.ABIS]
+PROOF = [*FUZZ_PROGRAMS, *(f"probe_{abi}" for abi in campaign.ABIS)]
 FUZZ = "-s 1 -n 20000 -k 1"
 FUZZ_LIMIT = 900
 
@@ -263,8 +265,8 @@ def judge_tests(mutation, tests, image, number, log):
 def judge_fuzz(image, number, log):
     """Run the fuzzer of each ABI until something differs: the rule that did, "-" if none, or how the guest broke down."""
     programs = " && ".join(f"./{name} {FUZZ}" for name in FUZZ_PROGRAMS)
-    guest = Guest(image, number, log, ["--", "sh", "-c", f"cd /kselftest/syscall_user_dispatch && {programs}"],
-                  ["--mode", "run", "--timeout", str(FUZZ_LIMIT)])
+    pack = [word for name in PROOF for word in ("--prog", proof.path(name))]
+    guest = Guest(image, number, log, [*pack, "--", "sh", "-c", programs], ["--mode", "run", "--timeout", str(FUZZ_LIMIT)])
     guest.process.wait()
     stop(guest.process)
     guest.check_number()
@@ -287,8 +289,6 @@ class Campaign:
         self.programs = {test.partition(":")[2]: test for test in listed if re.search(campaign.TESTS, test)}
         for mutation in every:
             self.ordered(mutation)
-        if fuzz and not all((KSELFTEST / "syscall_user_dispatch" / name).exists() for name in FUZZ_PROGRAMS):
-            raise core.Error(f"the selftests have no fuzzer: there is no {', '.join(FUZZ_PROGRAMS)}")
         self.known = json.loads(VERDICTS.read_text(encoding="utf-8")) if VERDICTS.exists() else {}
         self.done = set()       # what ran now
 
@@ -423,6 +423,8 @@ def main():
     for name in ("images", "logs", "guest"):
         (WORK / name).mkdir(exist_ok=True)
     core.run("kernel", "--in", WORK, "--selftests", CONFIG)
+    if options.fuzz:
+        proof.build(*PROOF)
     core.run("kernel", "--in", WORK, CONFIG)
     mutants = Campaign(chosen, every, tree, options.fuzz)
     mutants.run()

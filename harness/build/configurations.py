@@ -1,8 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
 """The configurations of kernels: the fragments harness/build/configs/CONFIG.config, and what their heads say.
 
-A head has directives, lines such as "# arch: x86_64"; harness/do kernel says which there are. One that a fragment
-does not have comes from the fragment that it is over ("# over: NAME"), and so on.
+A head has directives. One that a fragment does not have comes from the fragment that it is over, and so on, but for
+with, plant and original. These are the directives:
+
+  # arch: x86_64         what to build for
+  # compiler: clang      and LLVM's other tools, rather than gcc
+  # cross: PREFIX-       what the tools' names begin with, for another machine
+  # base: allnoconfig    the configuration target that it stands on
+  # over: NAME           the fragment NAME.config goes first
+  # with: PATH           and this file of the repository, such as a selftest's config
+  # tree: unpatched      build the base, without the series
+  # plant: PATH          build what is below it, then again with this patch of one file
+  # original: PATH       the same, with this file as the base has it
+  # profile: PATH.o ...  compile these for gcov
+  # lacks: x32 seccomp   properties that the kernel lacks, as in harness/judge/skips.tsv: which selftests must be skipped
+  # objects: 1170        about how many files are compiled, for the progress line
 """
 
 import re

@@ -4,8 +4,8 @@ compare what they print with what the text says that they print.
 
 Usage: documentation            all of the above
        documentation --build    only build them
-       documentation --direct   all, for what build/tree's text says of direct dispatch,
-                                which is in the kernel "direct" only
+       documentation --direct   all, for the document of direct dispatch, in the
+                                kernel of the configuration "direct"
 
 They are built for each ABI with the machine's headers, which may be older than
 the feature, and compiled with the headers of the series as well. The sources
@@ -122,12 +122,12 @@ class Program:
 
 
 def programs(direct):
-    guide = "Documentation/admin-guide/syscall-user-dispatch.rst"
+    guide = "Documentation/admin-guide/syscall-user-dispatch{}.rst"
     man = "man/{}.2const"
     if direct:
-        return [Program(str(BUILD / "tree" / guide), "forward.c", ("64",))]
+        return [Program(guide.format("-direct"), "forward.c", ("64",))]
     return [
-        Program(guide, "catch.c", ("64", "x32", "32")),
+        Program(guide.format(""), "catch.c", ("64", "x32", "32")),
         Program(man.format("PR_SET_SYSCALL_USER_DISPATCH"), "refuse.c", ("64", "x32")),
         Program(man.format("PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG"), "config.c",
                 ("64", "x32", "32")),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Print the table of rules, what tests each, where these ran and how they ended.
 
-The rules are those of the administrator's guide: a line with the name, followed by
-"*(ours)*" if newer kernels do not keep the rule, then the text, indented. (The rules of
-direct dispatch, X, are all ours.) The results are in DIR, where "make check" left them:
+The rules are those of the administrator's guide and of the document of direct dispatch: a
+line with the name, followed by "*(ours)*" if newer kernels do not keep the rule, then the
+text, indented. (No newer kernel keeps a rule of direct dispatch, X.) The results are in DIR, where "make check" left them:
 guest-RUN/tests.tsv for each run of a guest, results.tsv for the steps. A rule without
 proof fails, and so does a test that is named after a rule that does not exist.
 proof.tsv lists the rules whose proof is something else than tests of their name.
@@ -26,9 +26,8 @@ from harness import core
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = core.ROOT
-GUIDE = os.path.join(ROOT, "Documentation", "admin-guide", "syscall-user-dispatch.rst")
-# The guide, and what the commit of direct dispatch adds to it.
-GUIDES = (GUIDE, GUIDE + ".direct.patch")
+GUIDES = [os.path.join(ROOT, "Documentation", "admin-guide", name)
+          for name in ("syscall-user-dispatch.rst", "syscall-user-dispatch-direct.rst")]
 HEAD = re.compile(r"([A-Z]\d+)( \*\(ours\)\*)?$")
 RESULTS = ("pass", "fail", "skip")
 
@@ -82,14 +81,11 @@ class Rule:
 
 
 def read_text(path):
-    """The lines of a document. Of a patch, the lines that it adds."""
+    """The lines of a document."""
     try:
-        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+        return pathlib.Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise core.Error(f"{path}: {error.strerror}") from error
-    if str(path).endswith(".patch"):
-        lines = [line[1:] for line in lines if line.startswith("+") and not line.startswith("+++ ")]
-    return lines
 
 
 def read_rules(paths):

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Syscall User Dispatch without a signal: rules X1 to X9 of
- * Documentation/admin-guide/syscall-user-dispatch.rst.
+ * Documentation/admin-guide/syscall-user-dispatch-direct.rst.
  *
  * The handlers here are native code, and thus exempt, unless a test puts one
  * on the foreign page. They reach their data by addresses that are fixed, as

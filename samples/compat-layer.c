@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A compatibility layer in miniature: it runs a program of another system (foreign.S),
- * whose system calls come back to it by Syscall User Dispatch.
+ * A small compatibility layer. It runs a program of another system (foreign.S), and Syscall
+ * User Dispatch hands the program's system calls back to it.
  *
- *  - The foreign image is mapped somewhere. Its system calls are its own, and some of
- *    its numbers are Linux's numbers too, with another meaning.
- *  - The C library is the exempt region: whatever it calls, runs. That matters most for
- *    rt_sigreturn, by which the handler below comes back to foreign code.
- *  - Everything else, the layer's own code included, is judged by the selector, a byte of
- *    each thread: ALLOW while the layer runs, BLOCK while foreign code runs. It is flipped at
+ *  - The foreign image is mapped at any address. Its system calls have their own meaning, and
+ *    some of its numbers are also numbers of Linux.
+ *  - The C library is the exempt region: all of its calls are run. That matters most for
+ *    rt_sigreturn, by which the handler below returns to foreign code.
+ *  - For all other code, including the layer's own, the selector decides. It is a byte of each
+ *    thread: ALLOW while the layer runs, BLOCK while foreign code runs. It is flipped at
  *    every boundary: enter_foreign() and serve().
  *
  * The exit status is 0 if every call went where it should, 1 if one did not, and 2 if this
@@ -59,22 +59,22 @@ struct record {
 
 struct thread {
 	const char *name;
-	long status;			/* what the foreign program shall exit with */
-	bool keep;			/* records are kept, but not while measuring */
-	long dispatched;		/* how many calls came back to the layer */
+	long status;			/* exit status for the foreign program */
+	bool keep;			/* keep records; not while measuring */
+	long dispatched;		/* number of calls that came back to the layer */
 	int count;
 	struct record records[MAX_RECORDS];
-	sigjmp_buf exit;		/* where the foreign exit leads to */
+	sigjmp_buf exit;		/* destination of the foreign exit */
 	bool right;
 	pthread_t id;
 };
 
 static struct region image, libc;
-static const char *libc_name;	/* where libc is: "libc.so.6", or "this program" */
+static const char *libc_name;	/* "libc.so.6", or "this program" if linked statically */
 
 /*
- * What the kernel reads for each call of this thread from outside the C library. Volatile:
- * the compiler sees no reader, and must not move or merge the stores.
+ * The kernel reads it for each call of this thread from outside the C library. It is volatile
+ * because the compiler sees no reader, and must not move or merge the stores.
  */
 static __thread volatile unsigned char selector = ALLOW;
 static __thread struct thread *self;
@@ -109,8 +109,8 @@ static struct record *record(unsigned long ip, long number, const char *name)
 }
 
 /*
- * The services of the foreign system. They are the layer's own code, with the selector at
- * ALLOW, so they may use Linux and the C library as they like.
+ * The services of the foreign system. They are the layer's own code and run with the selector
+ * at ALLOW. So they may use Linux and the C library freely.
  */
 
 static long serve_null(const greg_t *regs)
@@ -163,7 +163,7 @@ static const struct service *find_service(long number)
 	return NULL;
 }
 
-/* SIGSYS: a call from foreign code. The kernel ran nothing; the saved registers are the program's. */
+/* SIGSYS: a call from foreign code, which the kernel did not run. The saved registers are those of the program. */
 static void serve(int signal, siginfo_t *info, void *context)
 {
 	ucontext_t *ucontext = context;
@@ -175,7 +175,7 @@ static void serve(int signal, siginfo_t *info, void *context)
 	selector = ALLOW;
 	saved_errno = errno;
 
-	/* seccomp raises SIGSYS too: what is not ours ends the process, as it would without us. */
+	/* seccomp raises SIGSYS too. A signal that is not a dispatch ends the process, as without a handler. */
 	if (!self || info->si_code != SYS_USER_DISPATCH) {
 		fprintf(stderr, "compat-layer: a SIGSYS that is not a dispatched call\n");
 		abort();
@@ -193,7 +193,7 @@ static void serve(int signal, siginfo_t *info, void *context)
 		self->right = false;
 
 	if (service && !service->serve) {
-		/* The foreign program ends; its stack and registers are of no more use. */
+		/* The foreign program ends. Its stack and registers are no longer needed. */
 		r->result = regs[REG_RDI];
 		r->fate = "dispatched, the layer left the program";
 		siglongjmp(self->exit, 1);
@@ -203,20 +203,20 @@ static void serve(int signal, siginfo_t *info, void *context)
 	regs[REG_RAX] = r->result;
 
 	/*
-	 * Nothing but the return follows, and that goes by the C library's rt_sigreturn: were it not
-	 * exempt, it would be dispatched as well, with SIGSYS masked, and the process would die.
+	 * Only the return follows, by the C library's rt_sigreturn. If that was not exempt, it would
+	 * be dispatched with SIGSYS masked, and the process would die.
 	 */
 	errno = saved_errno;
 	selector = BLOCK;
 }
 
-/* A place of foreign.S in the mapped image. */
+/* The address of a place of foreign.S in the mapped image. */
 static unsigned long mapped(const char *place)
 {
 	return image.start + (unsigned long)(place - foreign_image);
 }
 
-/* The boundary: no system call may stand between a flip of the selector and the jump. */
+/* The boundary: make no system call between a flip of the selector and the jump. */
 
 static void enter_foreign(struct foreign_block *block)
 {
@@ -226,7 +226,7 @@ static void enter_foreign(struct foreign_block *block)
 		selector = BLOCK;
 		program(block);
 	}
-	/* Here by siglongjmp() out of serve(), which has set ALLOW. */
+	/* serve() has set ALLOW and come here by siglongjmp(). */
 }
 
 static long repeat_foreign(long number, long rounds, unsigned char while_it_runs)
@@ -250,7 +250,7 @@ static int disarm(void)
 	return set_dispatch(PR_SYS_DISPATCH_OFF, 0, 0, NULL);
 }
 
-/* A native call that must run: it returned what it should, and nothing came back to the layer. */
+/* A native call must run: its result is right, and no call came back to the layer. */
 static void native(unsigned long ip, const char *state, const char *fate, long result, long expected, long before)
 {
 	struct record *r = record(ip, SYS_getpid, "getpid");
@@ -269,7 +269,7 @@ static void *foreign_thread(void *argument)
 	struct foreign_block block = { .text = text };
 	unsigned long ip = mapped(foreign_repeat_ip);
 	long pid = getpid(), now, before, result;
-	/* Foreign stacks may be small or odd: the handler has its own. */
+	/* Foreign stacks may be small or unusual, so the handler has its own. */
 	stack_t stack = { .ss_size = 65536 };
 
 	self = argument;
@@ -299,7 +299,7 @@ static void *foreign_thread(void *argument)
 	now = time(NULL);
 	enter_foreign(&block);
 
-	/* What the program saw, and that every call of it came back, in order. */
+	/* Check the results in the program, and that each of its calls came back, in order. */
 	if (block.results[0] != block.length || block.results[1] != pid || block.results[2] < now ||
 	    block.results[3] != VERSION_RESULT || block.results[4] != FOREIGN_NO_SUCH_CALL ||
 	    self->records[self->count - 1].result != self->status || self->dispatched != before + 6)
@@ -331,12 +331,12 @@ static void check_feature(void)
 {
 	struct utsname uts;
 
-	/* Both must work: OFF tells if the kernel knows it, ON if it is permitted. */
+	/* OFF shows whether the kernel has the feature, ON whether it is permitted. */
 	if (disarm() == 0 && arm(&libc) == 0 && disarm() == 0)
 		return;
 	uname(&uts);
 	if (errno == EPERM)
-		fprintf(stderr, "compat-layer: Syscall User Dispatch is switched off here; as root:\n"
+		fprintf(stderr, "compat-layer: Syscall User Dispatch is turned off here; as root:\n"
 				"  echo 1 > /proc/sys/kernel/syscall_user_dispatch\n");
 	else
 		fprintf(stderr, "compat-layer: this kernel, Linux %s, has no Syscall User Dispatch (prctl: %s).\n"
@@ -371,7 +371,7 @@ static bool measure(void)
 	self = &figures;
 	figures_begin("One system call from foreign code and back");
 	figure("plain (getpid, the thread is not armed)", repeat_foreign, SYS_getpid, BLOCK);
-	/* The figure of an exempt call, with the same loop: for once foreign code is the exempt region. */
+	/* The cost of an exempt call, with the same loop: here the foreign code is the exempt region. */
 	if (arm(&image))
 		die("arming for the figures");
 	figure("exempt (getpid, the selector is not read)", repeat_foreign, SYS_getpid, BLOCK);
@@ -419,7 +419,7 @@ int main(void)
 	for (int i = 0; i < count; i++)
 		if ((errno = pthread_create(&threads[i].id, NULL, foreign_thread, &threads[i])))
 			die("pthread_create");
-	/* Meanwhile this thread, which is not armed, goes about its own business. */
+	/* Meanwhile this thread, which is not armed, makes its own calls. */
 	for (int i = 0; i < count; i++)
 		do {
 			right &= getppid() == parent;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * compat-layer.c in a second form, for kernels with direct dispatch
- * (CONFIG_SYSCALL_USER_DISPATCH_DIRECT): the calls of the foreign program go on
- * at direct_handler of direct.S, and no signal is involved.
+ * A variant of compat-layer.c for kernels with direct dispatch
+ * (CONFIG_SYSCALL_USER_DISPATCH_DIRECT): the calls of the foreign program
+ * continue at direct_handler of direct.S, without a signal.
  *
  * The exit status is 0 if every call went where it should, 1 if one did not, and 2 if this
  * kernel lacks the feature.
@@ -35,11 +35,11 @@
 
 #define VERSION_RESULT	0x2a00
 
-/* Of the thread that runs foreign code; there is one. */
+/* The selector and the stack of the only thread that runs foreign code. */
 volatile unsigned char direct_selector = ALLOW;
 void *direct_stack;
 
-/* The size of the area that vector registers are saved in. */
+/* The size of the area for the vector registers. */
 unsigned long direct_area = DIRECT_AREA_FXSAVE;
 
 static unsigned long image;
@@ -47,7 +47,7 @@ static sigjmp_buf leave;
 static long served, status;
 static unsigned int signals;
 
-/* The registers that the foreign program checks: all 16, of so many bytes. */
+/* The vector registers that the foreign program checks, and the size of all 16 of them. */
 static const struct vectors {
 	size_t size;
 	const char *name, *program;
@@ -60,8 +60,8 @@ static void die(const char *what)
 }
 
 /*
- * Called by direct_handler, on a stack of the layer's and with the selector at ALLOW: it may use
- * Linux and the C library as it likes. Returns what the foreign program finds in rax.
+ * direct_handler calls this on a stack of the layer, with the selector at ALLOW. So it may use
+ * Linux and the C library freely. The return value goes to the foreign program's rax.
  */
 long direct_serve(long number, const struct direct_registers *regs)
 {
@@ -81,7 +81,7 @@ long direct_serve(long number, const struct direct_registers *regs)
 	case FOREIGN_VERSION:
 		return VERSION_RESULT;
 	case FOREIGN_EXIT:
-		/* The foreign program ends; its stack and registers are of no more use. */
+		/* The foreign program ends. Its stack and registers are no longer needed. */
 		status = regs->rdi;
 		siglongjmp(leave, 1);
 	default:
@@ -117,7 +117,7 @@ static void find_vectors(void)
 {
 	unsigned int eax, ebx, ecx, edx;
 
-	/* Is there XSAVE, does Linux use it, and how large is all that it saves? */
+	/* Does the processor have XSAVE, does Linux use it, and how large is its area? */
 	if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_OSXSAVE) &&
 	    __get_cpuid_count(13, 0, &eax, &ebx, &ecx, &edx))
 		direct_area = ebx;
@@ -149,7 +149,7 @@ static void attach(void)
 {
 	struct utsname uts;
 
-	/* No region is exempt: without signals there is no return that has to be. */
+	/* No region is exempt: without signals, no return from a handler has to be exempt. */
 	if (set_dispatch(PR_SYS_DISPATCH_ON, 0, 0, &direct_selector) == 0 &&
 	    prctl(PR_SET_SYSCALL_USER_DISPATCH_HANDLER, direct_handler, 0L, 0L, 0L) == 0)
 		return;
@@ -193,7 +193,7 @@ int main(void)
 		direct_selector = BLOCK;
 		program(&block);
 	}
-	/* Here by siglongjmp() out of direct_serve(). */
+	/* direct_serve() has come here by siglongjmp(). */
 	right = block.results[0] == block.length && block.results[1] == pid && block.results[2] >= now &&
 		block.results[3] == VERSION_RESULT && block.results[4] == FOREIGN_NO_SUCH_CALL &&
 		status == block.status && served == 6;

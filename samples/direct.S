@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The handler of dispatched calls. It begins as the syscall instruction has left
- * the thread: rax is the number, rcx the address to go back to, r11 the flags;
- * the stack is the foreign program's, and what lies below it may be in use. So
- * it changes to a stack of its own first.
+ * The handler of dispatched calls. It begins in the state after the syscall
+ * instruction: rax is the number, rcx the return address, r11 the flags. The
+ * stack is that of the foreign program, and the memory below the stack pointer
+ * may be in use. So the handler first switches to its own stack.
  *
- * A function in C may change nine general registers and all vector registers. So
- * the handler saves them: the former by push, the latter by XSAVE. To save them
- * by FXSAVE would lose the upper halves of the ymm registers, since the C library
- * uses AVX where the processor has it.
+ * A function in C may change nine general registers and all vector registers.
+ * The handler saves the former by push and the latter by XSAVE. FXSAVE would lose
+ * the upper halves of the ymm registers, and the C library uses AVX where the
+ * processor has it.
  */
 #include "direct.h"
 
-/* What XSAVE is to save: x87, SSE, AVX and AVX-512. It leaves out what is not there. */
+/* XSAVE saves x87, SSE, AVX and AVX-512, as far as the processor has them. */
 #define SAVED	0xe7
 
 	.text
 	.globl	direct_handler
 direct_handler:
-	/* r11 is free: the flags have not changed yet. But popf wants them. */
+	/* r11 is free, as the flags have not changed yet. popf needs them later. */
 	mov	%rsp, %r11
 	mov	direct_stack(%rip), %rsp
 	push	%r11
@@ -32,7 +32,7 @@ direct_handler:
 	push	%rdi
 	mov	%rsp, %rsi
 
-	/* From here on system calls of the layer's own run. */
+	/* From here on the layer's own system calls are run. */
 	movb	$0, direct_selector(%rip)
 	cld
 	push	%rbx
@@ -42,7 +42,7 @@ direct_handler:
 	mov	%rax, %rdi
 	cmpq	$DIRECT_AREA_FXSAVE, direct_area(%rip)
 	je	1f
-	/* The header of the area must be zero, edx and eax hold the mask. */
+	/* The header of the area must be zero. edx and eax hold the mask. */
 	xor	%edx, %edx
 	mov	%rdx, 512(%rsp)
 	mov	%rdx, 520(%rsp)
@@ -64,7 +64,7 @@ direct_handler:
 2:
 	mov	%rbx, %rsp
 	pop	%rbx
-	/* To here. */
+	/* From here on system calls are dispatched again. */
 	movb	$1, direct_selector(%rip)
 
 	pop	%rdi

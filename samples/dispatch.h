@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The feature's numbers, for systems whose headers are older than it, and its prctl. */
+/* The numbers of the feature, for systems with older headers, and its prctl. */
 #ifndef DISPATCH_H
 #define DISPATCH_H
 
@@ -14,13 +14,13 @@
 #define SYSCALL_DISPATCH_FILTER_BLOCK	1
 #endif
 #ifndef PR_SET_SYSCALL_USER_DISPATCH_HANDLER
-#define PR_SET_SYSCALL_USER_DISPATCH_HANDLER	0x53554448	/* of no other kernel */
+#define PR_SET_SYSCALL_USER_DISPATCH_HANDLER	0x53554448	/* no other kernel has it */
 #endif
 #ifndef SYS_USER_DISPATCH
 #define SYS_USER_DISPATCH		2
 #endif
 
-/* What the selector byte says. */
+/* The values of the selector byte. */
 #define ALLOW	SYSCALL_DISPATCH_FILTER_ALLOW
 #define BLOCK	SYSCALL_DISPATCH_FILTER_BLOCK
 

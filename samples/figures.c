@@ -13,7 +13,7 @@
 
 static enum { NANOSECONDS, INSTRUCTIONS, NOTHING } unit;
 
-/* The clock stood still during most rounds. */
+/* The clock did not advance during most rounds. */
 static bool coarse;
 
 static bool is_emulated(void)
@@ -27,7 +27,7 @@ static bool is_emulated(void)
 	return memcmp(name, "TCGTCGTCGTCG", sizeof(name)) == 0;
 }
 
-/* The ticks of a loop of 2 * @rounds instructions, and of some around it. Interrupts only add to that. */
+/* The ticks of a loop of 2 * @rounds instructions, and of a few around it. Interrupts can only add ticks. */
 static uint64_t ticks_of_loop(long rounds)
 {
 	uint64_t least = UINT64_MAX;
@@ -44,7 +44,7 @@ static uint64_t ticks_of_loop(long rounds)
 	return least;
 }
 
-/* The time stamp counter counts instructions, to the last one. */
+/* The time stamp counter counts instructions exactly. */
 static bool ticks_are_instructions(void)
 {
 	uint64_t one = ticks_of_loop(1000);
@@ -80,9 +80,9 @@ void figures_begin(const char *what)
 }
 
 /*
- * Rounds of a few calls each: what the clock costs is spread, and an interrupted round stands apart. Where
- * the clock is so coarse that most rounds begin and end within one of its steps, only all of them
- * together tell something.
+ * Rounds of a few calls each: this spreads the cost of the clock over several calls and isolates interrupted
+ * rounds. If the clock is so coarse that most rounds begin and end within one of its steps, only the mean of
+ * all rounds is meaningful.
  */
 void figure(const char *what, figure_calls make, long number, unsigned char state)
 {

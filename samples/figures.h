@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a system call costs. On a real machine, and under KVM, that is in nanoseconds. An emulator's times
- * say nothing about a real machine; but QEMU can count instructions (-icount shift=0), and then the figures are these.
+ * The cost of a system call. On a real machine, and under KVM, the figures are nanoseconds. Times under
+ * emulation say nothing about a real machine. But QEMU can count instructions (-icount shift=0), and then the
+ * figures are instructions.
  */
 #ifndef FIGURES_H
 #define FIGURES_H
 
-/* How many calls one figure takes. */
+/* The number of calls for one figure. */
 #define FIGURE_ROUNDS	1000
 #define FIGURE_BATCH	20
 #define FIGURE_CALLS	(FIGURE_ROUNDS * FIGURE_BATCH)
@@ -20,7 +21,7 @@ void figures_begin(const char *what);
 /* Make FIGURE_CALLS calls, and print what one of them costs. */
 void figure(const char *what, figure_calls make, long number, unsigned char state);
 
-/* Print what the figures are worth. */
+/* Print how to interpret the figures. */
 void figures_end(void);
 
 #endif

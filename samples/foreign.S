@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A program for another system: what a compatibility layer would load from a
- * foreign executable. It is only data here; the layer maps a copy of it and
- * jumps there. It makes its system calls itself, by numbers of its own system
- * (see foreign.h), and knows nothing of Linux.
+ * A program for another system. A compatibility layer would load it from a
+ * foreign executable. Here it is only data: the layer maps a copy of it and
+ * jumps there. It makes its system calls directly, by numbers of its own system
+ * (see foreign.h), and does not know Linux.
  *
- * The number goes in rax, the arguments in rdi, rsi, rdx; the result is in rax,
- * every other register stays, rcx and r11 aside.
+ * The number goes in rax, the arguments in rdi, rsi, rdx. The result is in rax.
+ * All other registers except rcx and r11 are preserved.
  */
 #include "foreign.h"
 
@@ -21,7 +21,7 @@
 	.globl	foreign_ymm, foreign_zmm
 foreign_image:
 
-/* foreign_main(struct foreign_block *block): leaves by the exit call only. */
+/* foreign_main(struct foreign_block *block): returns only by the exit call. */
 foreign_main:
 	mov	%rdi, %rbx
 
@@ -47,7 +47,7 @@ foreign_main:
 	foreign_call FOREIGN_EXIT
 	ud2
 
-/* foreign_repeat(number, rounds): one call many times; the result of the last. */
+/* foreign_repeat(number, rounds): makes one call many times and returns the last result. */
 foreign_repeat:
 	mov	%rdi, %rax
 	syscall

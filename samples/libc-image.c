@@ -9,7 +9,7 @@
 struct search {
 	struct region *region;
 	const char *name;
-	bool has_loader;	/* the program has one: it is not linked statically */
+	bool has_loader;	/* the program has a dynamic loader */
 };
 
 static int look(struct dl_phdr_info *info, size_t size, void *argument)

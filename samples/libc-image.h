@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Where the C library lies, as that is the region to exempt. */
+/* The address range of the C library, which is the region to exempt. */
 #ifndef LIBC_IMAGE_H
 #define LIBC_IMAGE_H
 
@@ -8,8 +8,8 @@ struct region {
 };
 
 /*
- * The whole image of libc.so.6. In a program that is linked statically the C library is part of the
- * program, and it is the whole program's image. Returns its name, or NULL if there is neither.
+ * Finds the whole image of libc.so.6. A statically linked program contains the C library, so there it is
+ * the whole image of the program. Returns the name of the image, or NULL if there is neither.
  */
 const char *find_libc(struct region *region);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Both sides of the border, as Wine has them on x86-64. Windows code calls by a
- * stub, which jumps to the dispatcher; or it makes the system call itself, with
- * the number in rax and the arguments in r10, rdx, r8 and r9. What it finds
- * changed then is rax, rcx and r11, and the vector registers up to xmm5.
+ * Both sides of the border, as Wine has them on x86-64. Windows code calls a
+ * stub, which jumps to the dispatcher. Or it makes the system call directly, with
+ * the number in rax and the arguments in r10, rdx, r8 and r9. The call may change
+ * rax, rcx and r11, and the vector registers up to xmm5.
  */
 #include <asm/unistd_64.h>
 
@@ -11,9 +11,9 @@
 
 	.text
 
-/* ---- The dispatcher: Unix code, but not the C library's ---- */
+/* ---- The dispatcher: Unix code outside the C library ---- */
 
-/* By a stub: the address to return to is on the stack. */
+/* Entry from a stub: the return address is on the stack. */
 	.globl	dispatcher
 dispatcher:
 	pop	%rcx
@@ -29,7 +29,7 @@ dispatcher_signal:
 	mov	%rsi, %gs:TEB_SAVED + 32
 	mov	%rdi, %gs:TEB_SAVED + 40
 	mov	%r12, %gs:TEB_SAVED + 48
-	/* The arguments, in their order. */
+	/* The arguments, in order. */
 	mov	%r10, %gs:TEB_SAVED + 56
 	mov	%rdx, %gs:TEB_SAVED + 64
 	mov	%r8, %gs:TEB_SAVED + 72
@@ -42,8 +42,8 @@ dispatcher_signal:
 	mov	TEB_UNIX_STACK(%rbx), %rsp
 	mov	%rax, %r12
 	/*
-	 * A system call of the dispatcher's own, as Wine sets the FS base here. Only the byte lets it run,
-	 * unless the program is linked statically.
+	 * The dispatcher makes its own system call here, as Wine does to set the FS base. It runs only because
+	 * the byte allows it, unless the program is linked statically.
 	 */
 	mov	$__NR_gettid, %eax
 	syscall
@@ -69,7 +69,7 @@ dispatcher_signal:
 	movb	$1, %gs:TEB_SELECTOR
 	jmp	*%rcx
 
-/* ---- Windows code: only data here, of which wine-like.c maps a copy ---- */
+/* ---- Windows code: only data here; wine-like.c maps a copy ---- */
 
 	.section .rodata
 	.balign	16
@@ -88,7 +88,7 @@ windows_code:
 	.endif
 	.endm
 
-	/* Count in eax what is not as it was. */
+	/* Count the registers that changed, in eax. */
 	.macro	must_be register, value
 	cmp	\value, \register
 	setne	%r11b
@@ -96,7 +96,7 @@ windows_code:
 	add	%r11d, %eax
 	.endm
 
-	/* long by_WAY(struct call *call): of the C compiler, so its registers stay, too. */
+	/* long by_WAY(struct call *call): called from C, so it preserves the registers of that convention too. */
 	.macro	windows_function way
 	.globl	by_\way
 by_\way:
@@ -122,7 +122,7 @@ by_\way:
 	mov	CALL_ARGS + 8(%rdi), %rdx
 	mov	CALL_ARGS + 16(%rdi), %r8
 	mov	CALL_ARGS + 24(%rdi), %r9
-	/* Linux's exit() would take this for a status that is not 0. */
+	/* Linux's exit() would take this as a nonzero status. */
 	mov	$0x7777, %edi
 	make_call \way
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What windows.S and wine-like.c both know: the thread block, and how the
- * Windows side says which calls it wants made.
+ * Definitions that windows.S and wine-like.c share: the thread block, and the
+ * structure in which the Windows side describes a call.
  */
 #ifndef WINDOWS_H
 #define WINDOWS_H
@@ -21,16 +21,16 @@
 #include <stddef.h>
 
 /*
- * A thread's block. The byte is here: not in thread-local storage, nor on the
- * stack, as the dispatcher has to find it while the registers are another
- * system's.
+ * A thread's block. It contains the selector byte, because the dispatcher must
+ * find the byte while the registers are those of another system. Thread-local
+ * storage and the stack cannot be used then.
  */
 struct teb {
 	struct teb *self;
 	volatile unsigned char selector;
 	void *unix_stack;
-	const char *dispatcher;	/* Windows code calls it by this */
-	long saved[12];		/* of the caller, while a service runs */
+	const char *dispatcher;	/* address by which Windows code calls it */
+	long saved[12];		/* registers of the caller, while a service runs */
 	float saved_xmm[10][4];	/* xmm6 to xmm15, which Windows preserves */
 };
 
@@ -50,18 +50,18 @@ _Static_assert(offsetof(struct call, args) == CALL_ARGS, "windows.S relies on it
 _Static_assert(offsetof(struct call, result) == CALL_RESULT, "windows.S relies on it");
 
 /*
- * Windows code, as it lies in this program's data, and places in it. Each is a function that takes a
- * struct call *, makes the call, by one way or another, and returns how many registers did not stay as they were.
+ * Windows code in this program's data, and places in it. Each is a function that takes a struct call *,
+ * makes the call in its own way, and returns the number of registers that were not preserved.
  */
 extern const char windows_code[], by_stub[], by_syscall[], by_int80[], windows_code_end[];
 
-/* What Windows code calls to have a call made. */
+/* The function by which Windows code makes a call. */
 extern const char dispatcher[];
 
-/* Where the dispatcher goes on for a call that came as a SIGSYS: rcx has the address to return to. */
+/* The dispatcher continues here for a call that came as a SIGSYS. rcx has the return address. */
 extern const char dispatcher_signal[];
 
-/* The service of a call, in C. @tid is what a system call of the dispatcher's own returned. */
+/* The service of a call, in C. @tid is the result of the dispatcher's own system call. */
 long serve(long tid, long number, const long *args);
 #endif
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A client shaped like Wine's ntdll on x86-64, where compat-layer.c is shaped for
- * reading. It uses the feature as Wine does, and checks every call:
+ * A client built like Wine's ntdll on x86-64. (compat-layer.c is the one to read first.)
+ * It uses the feature as Wine does, and checks every call:
  *
- *  - Each thread arms itself. The whole image of libc.so.6 is exempt, nothing else is (or,
- *    if the C library is linked statically, the image of the program: the Windows code lies
- *    elsewhere); the byte is in the thread's block, which GS points to.
- *  - Windows code calls the dispatcher (windows.S), which sets the byte to ALLOW, makes
- *    a system call of its own, runs the service on another stack, and sets BLOCK last.
- *  - Or it makes its system calls itself. The SIGSYS handler does not serve them: it has
- *    the thread go on in the dispatcher, and returns through the C library.
- *  - SIGUSR1 comes all the time. Its handler sets ALLOW, and puts the byte back.
- *  - When a native library comes into the process, the next SIGSYS of each thread disarms
- *    it and has the call made again, natively.
+ *  - Each thread arms itself. Only the whole image of libc.so.6 is exempt. If the C library is
+ *    linked statically, the image of the program is exempt, and the Windows code lies outside
+ *    it. The selector byte is in the thread's block, which GS points to.
+ *  - Windows code calls the dispatcher (windows.S). It sets the byte to ALLOW, makes its own
+ *    system call, runs the service on another stack, and sets BLOCK last.
+ *  - Windows code also makes system calls directly. The SIGSYS handler does not serve them. It
+ *    lets the thread continue in the dispatcher, and returns through the C library.
+ *  - SIGUSR1 arrives all the time. Its handler sets ALLOW, and restores the byte.
+ *  - When a native library is loaded into the process, the next SIGSYS of each thread disarms
+ *    the thread and makes the call again, natively.
  *
  * The exit status is 0 if every call went where it should, 1 if one did not, and 2 if this
  * kernel lacks the feature.
@@ -43,7 +43,7 @@
 
 #define THREADS		4
 #define ROUNDS		3000
-#define PERIOD_NS	500000	/* of SIGUSR1, to each thread */
+#define PERIOD_NS	500000	/* period of SIGUSR1, for each thread */
 #define STACK_SIZE	65536
 
 struct thread {
@@ -55,17 +55,17 @@ struct thread {
 
 typedef long (*way)(struct call *);
 
-/* As windows.S has them, and where they are called. */
+/* The functions of windows.S, and the addresses at which they are called. */
 enum { BY_STUB, BY_SYSCALL, BY_INT80, WAYS };
 static const char *const by[WAYS] = { by_stub, by_syscall, by_int80 };
 static way ways[WAYS];
 
 static struct region libc;
 
-/* A library of Linux's own, which makes system calls, has come into the process. */
+/* A native Linux library, which makes system calls, is now in the process. */
 static volatile bool native_library;
 
-/* Not so on a kernel that runs no 32-bit programs. */
+/* False on a kernel that runs no 32-bit programs. */
 static bool has_int80;
 
 static pthread_barrier_t barrier;
@@ -76,7 +76,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* The thread's block, as the dispatcher finds it. */
+/* The thread's block. The dispatcher finds it in the same way. */
 static struct thread *current(void)
 {
 	struct teb *teb;
@@ -85,7 +85,7 @@ static struct thread *current(void)
 	return (struct thread *)((char *)teb - offsetof(struct thread, teb));
 }
 
-/* A system call that is not the C library's. */
+/* A system call from outside the C library. */
 static long raw_gettid(void)
 {
 	long ret;
@@ -94,7 +94,7 @@ static long raw_gettid(void)
 	return ret;
 }
 
-/* What a Windows call gives: all of its arguments count, and so does its number. */
+/* The result of a Windows call. It depends on the number and on every argument. */
 static long result_of(long number, const long *args)
 {
 	return number + 3 * args[0] + 5 * args[1] + 7 * args[2] + 11 * args[3];
@@ -119,7 +119,7 @@ static void on_sigsys(int signal, siginfo_t *info, void *context)
 	(void)info;
 	self->dispatched++;
 	if (native_library) {
-		/* Both ways to call are of two bytes. */
+		/* Both instructions have two bytes. */
 		if (set_dispatch(PR_SYS_DISPATCH_OFF, 0, 0, NULL))
 			self->wrong++;
 		regs[REG_RIP] -= 2;
@@ -142,7 +142,7 @@ static void on_sigusr1(int signal)
 	self->teb.selector = before;
 }
 
-/* Windows code makes the call; it returns how many registers did not stay as they were. */
+/* Windows code makes the call, and returns the number of registers that were not preserved. */
 static void call(struct thread *self, int by_way, struct call *call, long expected)
 {
 	self->calls++;
@@ -150,13 +150,13 @@ static void call(struct thread *self, int by_way, struct call *call, long expect
 		self->wrong++;
 }
 
-/* Calls by all ways, with numbers that Linux has, too: 60 is its exit, and 1 is by int $0x80. */
+/* Calls in all ways, with numbers that Linux has too: 60 is its exit, and so is 1 by int $0x80. */
 static void windows_program(struct thread *self)
 {
 	static const long numbers[] = { 60, 1, 0x1a3, 231, 0x40000001 };
 
 	self->teb.selector = BLOCK;
-	/* However fast or slow the machine is, SIGUSR1 comes between them. */
+	/* Go on until SIGUSR1 has come, whatever the speed of the machine. */
 	for (long i = 0; i < ROUNDS || !self->interrupted; i++) {
 		int by_way = i % (has_int80 ? WAYS : BY_INT80);
 		struct call c = { numbers[i % 5], { i, -i, (long)self, i << 33 }, 0 };
@@ -168,7 +168,7 @@ static void windows_program(struct thread *self)
 	self->teb.selector = ALLOW;
 }
 
-/* The next call of each of the threads: it comes back once more, and runs. */
+/* The next call of each thread is dispatched once more, and is then run. */
 static void native_call(struct thread *self, long pid)
 {
 	struct call c = { SYS_getpid, { 0 }, 0 };
@@ -182,7 +182,7 @@ static void native_call(struct thread *self, long pid)
 		self->wrong++;
 }
 
-/* getpid() has the number 20 there. A processor that takes int $0x80 amiss sends SIGSEGV. */
+/* getpid() has the number 20 there. Without int $0x80, the kernel sends SIGSEGV. */
 static bool try_int80(void)
 {
 	pid_t pid = fork();
@@ -250,8 +250,8 @@ static void *run_thread(void *argument)
 }
 
 /*
- * A copy of the Windows code, outside of the image that is exempt: a program that is linked statically
- * is exempt as a whole.
+ * A copy of the Windows code outside the exempt image: in a statically linked program, the whole program
+ * is exempt.
  */
 static void map_windows_code(void)
 {

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A Windows program that makes system calls as some games do: it reads their
- * numbers out of ntdll's exports and has a syscall instruction of its own.
- * Every call is made by way of the export, too, and by what comes back it
- * tells who served the raw one: Windows' system, that is ntdll.so, or Linux,
- * which took the number for one of its own.
+ * A Windows program that makes system calls as some games do. It reads their
+ * numbers from ntdll's exports and has its own syscall instruction. It makes
+ * every call through the export too. The results show which side served the raw
+ * call: ntdll.so, or Linux, which took the number for one of its own.
  *
  * Prints one line a subject, for harness/do wine.py. Exit status: 42, given by a
  * raw NtTerminateProcess; 43, that call came back; 3, something is missing.
  *
- * Usage: raw.exe             all of it
- *        raw.exe exports     only by way of the exports
+ * Usage: raw.exe             all calls
+ *        raw.exe exports     only the calls through the exports
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -22,15 +21,15 @@
 
 #define ARRAY_SIZE(x) (sizeof(x) / sizeof((x)[0]))
 
-/* The exit status that only a raw call gives. */
+/* The exit status that only a raw call sets. */
 #define BY_RAW_CALL 42
 
-/* How often a call is made: in so many batches, each of them timed. */
+/* Each call is made in a number of batches, and each batch is timed. */
 #define BATCHES 21
 #define THREADS 4
 #define SUSPENSIONS 20
 
-/* A number that Windows does not have, nor Linux. */
+/* A number that neither Windows nor Linux has. */
 #define NO_SUCH_CALL 0xfff
 
 enum { WRITE, ALLOCATE, COUNTER, NONE, TERMINATE, CALLS };
@@ -43,9 +42,10 @@ struct tally {
 };
 
 /*
- * number_NAME is the call's number and raw_NAME() makes it. What Linux would
- * take for the first two arguments is -1, so that it has a clear answer; the
- * caller's values stay in the four words of its stack that are the callee's.
+ * number_NAME is the call's number and raw_NAME() makes it. The registers of
+ * Linux's first two arguments hold -1, so that Linux gives a clear answer. Their
+ * former values are kept in the four words of the caller's stack that belong to
+ * the callee.
  */
 #define RAW_CALL(name)						\
 	uint32_t number_##name;					\
@@ -69,7 +69,7 @@ RAW_CALL(NtQueryPerformanceCounter);
 RAW_CALL(NtTerminateProcess);
 RAW_CALL(none);
 
-/* All 64 bits of what comes back: an NT status has 32. */
+/* All 64 bits of the result: an NT status has 32. */
 typedef uint64_t write_fn(HANDLE file, HANDLE event, void *apc, void *apc_arg,
 			  IO_STATUS_BLOCK *io, const void *data, ULONG length,
 			  LARGE_INTEGER *offset, ULONG *key);
@@ -96,7 +96,7 @@ static struct {
 	[TERMINATE] = { "NtTerminateProcess", &number_NtTerminateProcess, 0 },
 };
 
-/* A record a write, each at a place of its own, and how many were written. */
+/* Each write has its own record at its own place. Counts the writes. */
 static const char record[] = "sixteen letters\n";
 #define RECORD 16
 
@@ -138,11 +138,11 @@ static void read_numbers(void)
 }
 
 /*
- * Who served a call that should have returned @expected and has done what it
- * is for or not. An NT status has 32 bits, and one that tells of an error or a
- * warning comes from ntdll, even if it is not what was expected. Linux has a
- * small negative errno or, if the number happens to be one that succeeds,
- * whatever that returns, without the effect.
+ * Returns which side served a call that should have returned @expected. The
+ * effect of the call counts too. An NT status has 32 bits. A status of an error
+ * or a warning comes from ntdll, even if it is unexpected. Linux returns a small
+ * negative errno. If the number happens to succeed there, Linux returns another
+ * value, and the effect is missing.
  */
 static enum server who(uint64_t result, uint32_t expected, BOOL effect)
 {
@@ -151,7 +151,7 @@ static enum server who(uint64_t result, uint32_t expected, BOOL effect)
 	return result >= 0x40000000 && result <= UINT32_MAX ? WRONG : LINUX;
 }
 
-/* Makes a call once, and tells who served it. */
+/* Makes a call once, and returns which side served it. */
 static enum server call(int which, BOOL raw, uint64_t *result)
 {
 	switch (which) {
@@ -172,7 +172,7 @@ static enum server call(int which, BOOL raw, uint64_t *result)
 		void *base = reserved + 0x123;
 		SIZE_T size = 1;
 
-		/* It tells what it has committed: whole pages. */
+		/* It returns the size that it committed: whole pages. */
 		*result = allocate(GetCurrentProcess(), &base, 0, &size, MEM_COMMIT, PAGE_READWRITE);
 		return who(*result, 0, base == reserved && size == 0x1000);
 	}
@@ -184,7 +184,7 @@ static enum server call(int which, BOOL raw, uint64_t *result)
 		return who(*result, 0, counter.QuadPart > 0 && frequency.QuadPart > 0);
 	}
 	default:
-		/* There is no such number: an invalid something, in NT's words. */
+		/* NT has no such number, and returns an error of the kind "invalid". */
 		*result = raw_none(NULL);
 		return who(*result, *result, (uint32_t)*result >> 28 == 0xc);
 	}
@@ -211,9 +211,9 @@ static void print(const char *how, const char *name, const struct tally *tally)
 }
 
 /*
- * Makes a call many times; prints who served it, and the middle, shortest and
- * longest of its times. They are ticks of the CPU's own counter: the system's
- * clock is too coarse in a guest that could not measure that one's frequency.
+ * Makes a call many times. Prints which side served it, and the median, the
+ * shortest and the longest of its times. They are ticks of the CPU's counter. A
+ * guest that could not measure the counter's frequency has only a coarse clock.
  */
 static void many(int which, BOOL raw)
 {
@@ -255,7 +255,7 @@ static DWORD WINAPI thread(void *arg)
 	return 0;
 }
 
-/* Threads arm themselves one by one, and being suspended takes a signal: neither may lose a call. */
+/* Each thread arms itself, and a signal suspends it. Neither may lose a call. */
 static void threads(void)
 {
 	struct tally tallies[THREADS] = {}, sum = {};
@@ -306,7 +306,7 @@ static LONG CALLBACK handler(EXCEPTION_POINTERS *exception)
 	return EXCEPTION_CONTINUE_EXECUTION;
 }
 
-/* An exception begins as a signal: calls in its handler, and behind it, are Windows code's as any. */
+/* An exception begins as a signal. Calls in its handler and after it are ordinary calls of Windows code. */
 static void exceptions(void)
 {
 	void *cookie = AddVectoredExceptionHandler(1, handler);
@@ -329,7 +329,7 @@ static void exceptions(void)
 	printf("\n");
 }
 
-/* Whether what was written is there. */
+/* Check that the file has all records. */
 static void read_back(void)
 {
 	char buffer[RECORD];

@@ -27,8 +27,8 @@
  *				a call is never dispatched
  *
  * The generic entry code does the rest. An architecture that does not use it
- * has to do as __syscall_enter_from_user_work() of kernel/entry/common.c does,
- * before any other work on system call entry. It has to call
+ * must decide like __syscall_enter_from_user_work() of kernel/entry/common.c,
+ * before any other work on system call entry. It must call
  * syscall_user_dispatch_hide_exit() before any other work on system call exit.
  */
 

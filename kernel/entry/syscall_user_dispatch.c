@@ -3,11 +3,11 @@
  * Syscall User Dispatch: hand a thread's system calls back to user space
  *
  * Some programs run code that was made for another operating system in their
- * own address space. They have to catch the system calls of that code, and want
- * their own to run at full speed. Two things tell the calls apart: the address
- * that a call comes from, and a byte in the program's memory. The program flips
- * the byte when it enters and leaves the foreign code, which costs no system
- * call.
+ * own address space. They have to catch the system calls of that code, while
+ * their own calls run at full speed. Two things tell the calls apart: the
+ * address that a call comes from, and a byte in the program's memory. The
+ * program flips the byte when it enters and leaves the foreign code, which costs
+ * no system call.
  *
  * The contract with user space:
  *
@@ -71,7 +71,7 @@ static void __noreturn syscall_user_dispatch_die(struct pt_regs *regs, int sig)
 	unreachable();
 }
 
-/* Do not make the call: it returns its own number, and no one sees its exit. */
+/* Do not make the call: it returns its own number, and its exit is hidden. */
 static void syscall_user_dispatch_skip(struct pt_regs *regs)
 {
 	syscall_rollback(current, regs);
@@ -137,7 +137,7 @@ void clear_syscall_work_syscall_user_dispatch(struct task_struct *tsk)
 	memset(&tsk->syscall_dispatch, 0, sizeof(tsk->syscall_dispatch));
 }
 
-/* As set_syscall_user_dispatch(), for current or a stopped tracee. */
+/* Like set_syscall_user_dispatch(), for current or a stopped tracee. */
 static int task_set_syscall_user_dispatch(struct task_struct *tsk,
 					  unsigned long mode,
 					  unsigned long offset,
@@ -199,9 +199,9 @@ static int task_set_syscall_user_dispatch(struct task_struct *tsk,
  *
  * Return: 0 on success. On error the former configuration stays in force:
  * -EINVAL for an unknown @mode, for a region that is empty or wraps around where
- * @mode does not allow that, or for arguments to PR_SYS_DISPATCH_OFF; -EPERM
- * for another @mode if the sysctl forbids it; -EFAULT if @selector is not a
- * user space address.
+ * @mode does not allow that, or for arguments to PR_SYS_DISPATCH_OFF; -EPERM if
+ * @mode arms the thread and the sysctl forbids that; -EFAULT if @selector is not
+ * a user space address.
  */
 int set_syscall_user_dispatch(unsigned long mode, unsigned long offset,
 			      unsigned long len, char __user *selector)
@@ -262,7 +262,7 @@ int syscall_user_dispatch_set_config(struct task_struct *tsk,
 	if (copy_from_user(&config, data, sizeof(config)))
 		return -EFAULT;
 
-	/* A 32-bit kernel must not cut a value short. */
+	/* A 32-bit kernel must not truncate a value. */
 	if ((unsigned long)config.mode != config.mode ||
 	    (unsigned long)config.offset != config.offset ||
 	    (unsigned long)config.len != config.len)

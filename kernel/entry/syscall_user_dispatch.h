@@ -4,8 +4,8 @@
 
 /*
  * The decision on each system call of an armed thread. It is inlined into the
- * entry code because its cost matters. What follows from a verdict other than
- * ALLOW is in syscall_user_dispatch.c.
+ * entry code because its cost matters. The code for any verdict other than ALLOW
+ * is in syscall_user_dispatch.c.
  */
 
 #include <linux/errno.h>

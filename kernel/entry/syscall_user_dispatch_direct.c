@@ -2,31 +2,31 @@
 /*
  * Syscall User Dispatch without a signal
  *
- * A dispatched system call costs a signal frame, a handler and a sigreturn. A
- * thread that wants none of these names an address, and such a call goes on
- * there.
+ * A dispatched system call costs a signal frame, a handler and a sigreturn. To
+ * save these, a thread can name an address at which its dispatched calls
+ * continue.
  *
  * The contract with user space:
  *
  *   prctl(PR_SET_SYSCALL_USER_DISPATCH_HANDLER, handler, 0, 0, 0)
  *
  * attaches a handler to the calling thread, which must be armed. Address 0
- * detaches it. So does the prctl that arms or disarms the thread, and a tracer
- * that disarms it. A tracer that arms the thread leaves the handler alone.
- * Tracers get and set it by two requests of their own.
+ * detaches it. The prctl that arms or disarms the thread detaches it too, and
+ * so does a tracer that disarms the thread. A tracer that arms the thread leaves
+ * the handler alone. Tracers get and set it by two requests of their own.
  *
- *  - Where a system call would be dispatched, the thread goes on at the handler
- *    instead, in the state in which the system call instruction left it: the
- *    number is in the register that it was in, the address behind the
- *    instruction where the instruction has put it. All else is as it was:
- *    registers, stack, signal mask, selector. The handler goes back by a jump
- *    to that address.
+ *  - A dispatched call sends no SIGSYS. The thread continues at the handler, in
+ *    the state in which the system call instruction left it. The number is in
+ *    its register, and the address immediately after the instruction is where
+ *    the instruction put it. The other registers, the stack, the signal mask and
+ *    the selector are unchanged. The handler returns by a jump to that address.
  *
- *  - A call by an instruction that leaves no register for the address raises
- *    SIGSYS as ever.
+ *  - If the instruction leaves no register for the address, the call raises
+ *    SIGSYS.
  *
- *  - The call counts as over. A signal is delivered at the handler's first
- *    instruction, and does not restart it. Tracers find -1 for its number.
+ *  - The call is over when the handler begins. A signal is delivered before the
+ *    handler's first instruction, and does not restart the call. Tracers find -1
+ *    as its number.
  *
  *  - A tracer's single step over the instruction ends at the handler's first
  *    instruction.
@@ -42,11 +42,12 @@
 /**
  * syscall_user_dispatch_set_handler - Attach or detach a thread's handler
  * @tsk:	current, or a stopped tracee
- * @handler:	where dispatched calls of @tsk go on, or 0 for SIGSYS
+ * @handler:	address at which dispatched calls of @tsk continue, or 0 for
+ *		SIGSYS
  *
- * Return: 0, or, with the former handler still attached: -EINVAL for a @handler
- * while @tsk is not armed; -EPERM for a @handler if the administrator forbids
- * dispatch; -EFAULT if @handler is not a user space address.
+ * Return: 0 on success. On error the former handler stays attached. If @handler
+ * is not 0: -EINVAL if @tsk is not armed; -EPERM if the sysctl forbids dispatch;
+ * -EFAULT if @handler is not a user space address.
  */
 int syscall_user_dispatch_set_handler(struct task_struct *tsk,
 				      unsigned long handler)
@@ -65,9 +66,9 @@ int syscall_user_dispatch_set_handler(struct task_struct *tsk,
 }
 
 /**
- * syscall_user_dispatch_ptrace_get_handler - Tell a tracer the handler
+ * syscall_user_dispatch_ptrace_get_handler - Let a tracer get the handler
  * @tsk:	the tracee, stopped
- * @size:	the size of *@data in bytes, as the tracer knows it
+ * @size:	size of *@data in bytes, as the tracer knows it
  * @data:	receives the address of the handler, or 0 if there is none
  *
  * Return: 0; -EINVAL if @size is wrong; -EFAULT if @data cannot be written.
@@ -83,9 +84,9 @@ int syscall_user_dispatch_ptrace_get_handler(struct task_struct *tsk,
 }
 
 /**
- * syscall_user_dispatch_ptrace_set_handler - Have a tracer set the handler
+ * syscall_user_dispatch_ptrace_set_handler - Let a tracer set the handler
  * @tsk:	the tracee, stopped
- * @size:	the size of *@data in bytes, as the tracer knows it
+ * @size:	size of *@data in bytes, as the tracer knows it
  * @data:	the address of the handler, or 0 to detach it
  *
  * Return: 0; -EINVAL if @size is wrong; -EFAULT if @data cannot be read;

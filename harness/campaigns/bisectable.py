@@ -174,7 +174,7 @@ def run_all(commits):
              "--file", f"{OUT / 'tests'}:/guest/tests")
     rows = []
     for number, commit in enumerate(commits, 1):
-        feature = git("grep", "-q", "^config SYSCALL_USER_DISPATCH$", commit, "--", "arch/Kconfig", check=False) is not None
+        feature = git("grep", "-q", "^\tselect ARCH_SUPPORTS_SYSCALL_USER_DISPATCH$", commit, "--", "arch/x86/Kconfig", check=False) is not None
         name = run(number, commit) if (COMMITS / commit / "bzImage").exists() else "-"
         rows.append((number, "yes" if feature else "no", name, (COMMITS / commit / "seconds").read_text(), subject_of(commit)))
     campaign.write(OUT / "prefixes", *map(campaign.row, rows))

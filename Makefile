@@ -119,7 +119,7 @@ lint:
 	@harness/do lint
 
 rules:
-	@harness/do rules $(if $(RULE),--rule $(RULE)) "$${BUILD:-build}/check"
+	@harness/do rules $(if $(RULE),--rule $(RULE))
 
 reference:
 	@harness/do setup $(TESTS)

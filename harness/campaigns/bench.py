@@ -255,7 +255,7 @@ def measure(guarded):
     """Boot the guests, and judge them; GUARDED is the kernel that is compared once, None for the whole campaign."""
     campaign.begin("bench-runs", keep=("ACCEL",))
     os.environ["SMP"] = "1"
-    out = core.BUILD / (f"bench-guard-{guarded}" if guarded else "bench-runs")
+    out = core.built(f"bench-guard-{guarded}" if guarded else "bench-runs")
     accel = "" if guarded or os.environ.get("ACCEL", "tcg") == "tcg" else os.environ["ACCEL"]
     if not accel:
         os.environ.pop("ACCEL", None)

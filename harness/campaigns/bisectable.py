@@ -25,7 +25,7 @@ from harness.judge import judge
 from harness.source.git import git, work_tree
 
 LATER = core.HARNESS / "campaigns" / "bisectable.tsv"
-OUT = core.BUILD / "bisectable"
+OUT = core.built("bisectable")
 COMMITS = OUT / "commits"
 CONFIGURATION = "x86_64"
 

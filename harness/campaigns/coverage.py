@@ -21,7 +21,7 @@ from harness.campaigns import campaign
 
 ACCEPTED = core.HARNESS / "campaigns" / "coverage.tsv"
 CONFIGURATION = "gcov"
-OUT = core.BUILD / "coverage"
+OUT = core.built("coverage")
 # What a guest does when its programs have ended: it sends its counts.
 AFTER = core.HARNESS / "guest" / "inside" / "gcov"
 # As many as each mutant gets.

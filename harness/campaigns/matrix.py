@@ -23,7 +23,7 @@ from harness.judge import judge
 from harness.source.git import git
 
 CELLS = core.HARNESS / "campaigns" / "matrix.tsv"
-OUT = core.BUILD / "matrix"
+OUT = core.built("matrix")
 RESULTS = campaign.RESULTS / "matrix.tsv"
 
 KINDS = ("boot", "planted", "build")

@@ -44,7 +44,7 @@ from harness.source.git import git, work_tree
 
 DO = core.HARNESS / "do"
 MUTATIONS = core.HARNESS / "campaigns" / "mutations"
-WORK = core.BUILD / "mutants"
+WORK = core.built("mutants")
 TREE = WORK / "tree"
 CONFIG = "direct"      # it has every line of the series
 KSELFTEST = WORK / CONFIG / "kselftest"

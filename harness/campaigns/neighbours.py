@@ -23,7 +23,7 @@ from harness.campaigns import campaign
 from harness.judge import judge
 
 KNOWN = core.HARNESS / "campaigns" / "neighbours.tsv"
-OUT = core.BUILD / "neighbours"
+OUT = core.built("neighbours")
 SELFTESTS = core.built("x86_64-unpatched") / "kselftest"
 KERNELS = ("x86_64-unpatched", "x86_64")
 BOOTS = 3

@@ -26,7 +26,7 @@ from harness.campaigns import campaign
 from harness.judge import judge
 
 SOAK = [f"soak_{abi}" for abi in campaign.ABIS]
-OUT = core.BUILD / "soak"
+OUT = core.built("soak")
 
 # What of stress-ng meets system-call entry, signals, and the life of threads and processes. Its exec
 # refuses to run as root; the soak's workers execute themselves.

@@ -24,7 +24,7 @@ from harness import core
 ROOT = core.ROOT
 BUILD = core.BUILD
 TEXTS = pathlib.Path(os.environ.get("DOCS_ROOT") or ROOT)
-OUT = BUILD / "documentation"
+OUT = core.built("documentation")
 HEADERS = OUT / "include"
 
 CFLAGS = ["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
@@ -137,7 +137,7 @@ def programs(direct):
 def install_headers():
     """Those that the series adds to; programs include them as they are."""
     for name in ("linux/prctl.h", "linux/ptrace.h"):
-        header = BUILD / "tree" / "include" / "uapi" / name
+        header = core.built("tree") / "include" / "uapi" / name
         if not header.is_file():
             raise core.Error(f"there is no {header}; run: make tree")
         (HEADERS / name).parent.mkdir(parents=True, exist_ok=True)

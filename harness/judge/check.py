@@ -36,9 +36,9 @@ from harness import core
 ROOT = core.ROOT
 
 BUILD = core.BUILD
-OUT = BUILD / "check"
+OUT = core.built("check")
 RESULTS = OUT / "results.tsv"
-SECONDS = BUILD / "check-seconds.tsv"
+SECONDS = core.built("check-seconds.tsv")
 
 GROUPS = ("kernel", "guests", "documentation", "harness")
 # The lanes of a phase run at the same time.

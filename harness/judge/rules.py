@@ -169,7 +169,8 @@ def print_proof(rule):
 
 def main():
     parser = argparse.ArgumentParser(description="Print the table of rules, their tests and results.")
-    parser.add_argument("directory", metavar="DIR", nargs="?", help="where make check leaves its results: build/check")
+    parser.add_argument("directory", metavar="DIR", nargs="?", default=core.built("check"),
+                        help="where make check leaves its results (build/<base>/check)")
     parser.add_argument("--guide", action="append", metavar="FILE", help="a document with rules")
     parser.add_argument("--proof", default=os.path.join(HERE, "proof.tsv"), metavar="FILE")
     parser.add_argument("--rule", metavar="NAME")
@@ -183,8 +184,6 @@ def main():
         return 0
     if options.rule and options.rule not in rules:
         raise core.Error(f"there is no rule '{options.rule}'; the rules are: {' '.join(rules)}")
-    if not options.directory:
-        parser.error("DIR is missing")
     read_other_proof(options.proof, rules)
     if options.rule:
         print_text(rules[options.rule])

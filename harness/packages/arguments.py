@@ -38,7 +38,7 @@ KNOWN = {
     "series": "SIGNOFF",
     "clean": "FORCE",
     "distclean": "FORCE",
-    "rules": "RULE",
+    "rules": f"RULE {SOURCE}",
     **dict.fromkeys("help setup dist man base-files".split(), ""),
 }
 

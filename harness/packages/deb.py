@@ -30,7 +30,7 @@ from harness.packages import apt
 from harness.source import base as bases
 from harness.source.git import git
 
-DEB = core.BUILD / "deb"
+DEB = core.built("deb")
 DEBIAN = "cloud-amd64"
 # What is set on top of every configuration.
 ON_TOP = "deb"

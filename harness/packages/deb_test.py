@@ -27,7 +27,7 @@ from harness.build import configurations
 from harness.guest.boot import Guest
 from harness.packages import apt, deb
 
-OUT = core.BUILD / "deb-test"
+OUT = core.built("deb-test")
 ROOT = OUT / "root"
 BARE = OUT / "base"
 STAMP = OUT / "base.stamp"

@@ -295,7 +295,7 @@ def measure(guarded):
     if judge(out, LIMITS, "bench"):
         return 1
     for kind in ("svg", "png"):
-        printed("gnuplot", "-c", core.HARNESS / "campaigns" / "bench.gnuplot", kind, out / "bench.dat", out / f"bench.{kind}")
+        printed("gnuplot", "-c", core.HARNESS / "campaigns/bench.gnuplot", kind, out / "bench.dat", out / f"bench.{kind}")
     campaign.write(out / "bench-code.txt", *compare_code())
     for name in ("bench.tsv", "bench.svg", "bench.png", "bench-code.txt"):
         shutil.copy(out / name, campaign.RESULTS)

@@ -83,10 +83,11 @@ class Prefix:
 
 
 def judge_prefixes(directory, later_path, skips, splats):
-    """Judge the prefixes that the file there lists, write bisectable.tsv beside it, and print the failures; the exit status.
+    """Judge what the table DIRECTORY/prefixes lists, write bisectable.tsv beside it, and print the failures; the exit status.
 
-    A row of the file: number, whether it has the feature, its run, seconds of building, subject."""
-    prefixes = [Prefix(*fields) for _, fields in core.rows(directory / "prefixes", "number", "feature", "run", "seconds", "subject")]
+    A row of the table: number, whether it has the feature, its run, seconds of building, subject."""
+    rows = core.rows(directory / "prefixes", "number", "feature", "run", "seconds", "subject")
+    prefixes = [Prefix(*fields) for _, fields in rows]
     later = {}
     for where, (subject, pattern, _) in core.rows(later_path, "subject", "test", "reason"):
         if not any(prefix.subject == subject for prefix in prefixes):
@@ -176,7 +177,8 @@ def run_all(commits):
     for number, commit in enumerate(commits, 1):
         feature = git("grep", "-q", "^\tselect ARCH_SUPPORTS_SYSCALL_USER_DISPATCH$", commit, "--", "arch/x86/Kconfig", check=False) is not None
         name = run(number, commit) if (COMMITS / commit / "bzImage").exists() else "-"
-        rows.append((number, "yes" if feature else "no", name, (COMMITS / commit / "seconds").read_text(), subject_of(commit)))
+        seconds = (COMMITS / commit / "seconds").read_text(encoding="utf-8")
+        rows.append((number, "yes" if feature else "no", name, seconds, subject_of(commit)))
     campaign.write(OUT / "prefixes", *map(campaign.row, rows))
 
 

@@ -53,7 +53,7 @@ def guest(kernel, initrd, mode, out, timeout, append="", stderr=None, **environm
 
 
 def unless_run(out, kernel, initrd, words, boot):
-    """Call BOOT, unless it was called before for the same kernel, initramfs and words and returned True. OUT/inputs is a hash of these."""
+    """Call BOOT, unless a call for the same kernel, initramfs and words has returned True; OUT/inputs has a hash of these."""
     what = hashlib.sha256(words.encode())
     for path in (kernel, initrd):
         what.update(pathlib.Path(path).read_bytes())

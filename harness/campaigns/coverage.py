@@ -188,7 +188,8 @@ def judge(tree, series, runs, accepted_path, table):
         compiled |= files
     coverage = Coverage(added_lines(tree, series), counted, compiled, accepted)
     lines = list(coverage.table())
-    campaign.write(table, "# Made by make coverage: what is reached of the code that the series adds, by all and by each.", *lines)
+    campaign.write(table, "# Made by make coverage: what is reached of the code that the series adds, by all and by each.",
+                   *lines)
     print("\n".join(lines))
     campaign.tell((failure, ()) for failure in coverage.failures)
     print(coverage.counts())

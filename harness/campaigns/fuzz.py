@@ -75,9 +75,9 @@ def judge_console(console, abis, seeds, each, lacks):
 
 def command(abis, seeds, each, excuse):
     """What the guest runs: for every seed, all ABIs beside each other. Each line tells whose it is."""
-    words = "".join("".join(f'{{ ./fuzz_{abi} -s {seed} -n {each} {excuse} -v; echo "{END}$?"; }} 2>&1 | sed "s/^/{abi}: /" & '
-                            for abi in abis) + "wait; " for seed in seeds)
-    return words + "echo fuzz: done"
+    def run(abi, seed):
+        return f'{{ ./fuzz_{abi} -s {seed} -n {each} {excuse} -v; echo "{END}$?"; }} 2>&1 | sed "s/^/{abi}: /" & '
+    return "".join("".join(run(abi, seed) for abi in abis) + "wait; " for seed in seeds) + "echo fuzz: done"
 
 
 def a_seed(text):
@@ -101,8 +101,9 @@ def a_file(text):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="harness/do fuzz", description="Compare random operations in the guest with a model.")
-    parser.add_argument("--kernel", default="x86_64", metavar="CONFIG", help="the kernel of this configuration (%(default)s)")
+    parser = argparse.ArgumentParser(prog="harness/do fuzz",
+                                     description="Compare random operations in the guest with a model.")
+    parser.add_argument("--kernel", default="x86_64", metavar="CONFIG", help="the kernel's configuration (%(default)s)")
     parser.add_argument("--image", type=a_file, metavar="FILE", help="a kernel that exists already, instead")
     parser.add_argument("--others", action="store_true",
                         help="that others made: differences by rules that are our own promise are told, "

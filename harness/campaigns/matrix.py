@@ -86,7 +86,8 @@ def find_inputs(cells, tools):
         return
     shared = "\n".join((git("rev-parse", "HEAD^{tree}"), *tools)).encode()
     files = [*core.HARNESS.glob("build/*.*"), *core.HARNESS.glob("guest/*"), *core.HARNESS.glob("guest/inside/*"),
-             *core.HARNESS.glob("build/plants/*"), core.HARNESS / "judge" / "judge.py", judge.SKIP_LIST, judge.SPLAT_LIST, judge.CPU_LIST]
+             *core.HARNESS.glob("build/plants/*"), core.HARNESS / "judge" / "judge.py",
+             judge.SKIP_LIST, judge.SPLAT_LIST, judge.CPU_LIST]
     for path in sorted(filter(os.path.isfile, files)):
         shared += path.read_bytes()
     for cell in cells:

@@ -212,7 +212,8 @@ def report(guest, whole):
     judge.judge_skips(judge.read_table(judge.SKIP_LIST, lacks), found)
     judge.judge_console(judge.read_lines(guest.console, "the console"), judge.read_splats(judge.SPLAT_LIST, lacks), found)
     failures = [what for what, _ in found.failures if whole or ": stopped" not in what]
-    return [found.tests[what] for what in failures if what in found.tests], [what for what in failures if what not in found.tests]
+    return ([found.tests[what] for what in failures if what in found.tests],
+            [what for what in failures if what not in found.tests])
 
 
 def watch(guest, told):
@@ -303,8 +304,8 @@ class Campaign:
 
     def basis(self, mutation):
         """A hash of what a verdict is based on."""
-        judged = (core.HARNESS / "judge" / "judge.py").read_text(encoding="utf-8") + judge.SKIP_LIST.read_text(encoding="utf-8")
-        parts = (self.tree, mutation.diff, *sorted(mutation.rules), judged)
+        judged = (path.read_text(encoding="utf-8") for path in (core.HARNESS / "judge" / "judge.py", judge.SKIP_LIST))
+        parts = (self.tree, mutation.diff, *sorted(mutation.rules), *judged)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def verdict(self, mutation):
@@ -401,7 +402,8 @@ def check(mutations):
 
 def main():
     parser = argparse.ArgumentParser(
-        prog="harness/do mutants", description="Break the patched kernel in one place at a time, and see the selftests tell.",
+        prog="harness/do mutants",
+        description="Break the patched kernel in one place at a time, and see the selftests tell.",
         epilog="AROUND_BUILD and AROUND_BOOT in the environment are words that go in front of the commands "
                "which build a kernel and boot a guest, such as: nice -n 19. FORCE=1 runs what has a verdict, too.")
     parser.add_argument("--check", action="store_true", help="only see whether the mutations apply")

@@ -97,7 +97,7 @@ def cell(results):
 
 
 def compare(directory, kernels, known_path):
-    """Compare the runs there of two kernels, write neighbours.tsv beside them, and print the differences; the exit status."""
+    """Compare the runs there of two kernels, write neighbours.tsv beside them, and print what differs; the exit status."""
     known = {pattern: reason for _, (pattern, reason) in core.rows(known_path, "test", "reason")}
     unpatched, patched = (read_kernel(directory, kernel) for kernel in kernels)
     counts, used, failures, rows = collections.Counter(), set(), [], []
@@ -117,7 +117,8 @@ def compare(directory, kernels, known_path):
         else:
             failures.append(f"{test}: {cell(before)} without the series, {cell(after)} with it")
     failures += [f"neighbours.tsv lists {pattern}, but it does not differ" for pattern in known if pattern not in used]
-    campaign.write(directory / "neighbours.tsv", "# Made by make neighbours: the kernel's own selftests without and with the series.",
+    campaign.write(directory / "neighbours.tsv",
+                   "# Made by make neighbours: the kernel's own selftests without and with the series.",
                    *map(campaign.row, (("test", "unpatched", "patched"), *rows)))
     campaign.tell((failure, ()) for failure in failures)
     print(f"{counts['equal']} passed, {len(failures)} failed, {counts['known to differ']} skipped")

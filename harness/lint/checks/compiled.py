@@ -13,8 +13,7 @@ import shlex
 import shutil
 import sys
 
-from series import (BASE, BUILD, OBJECTS, OUT, ROOT, TREE, Error, added, changes, is_kernel, make_base,
-                    need, output, run)
+from changes import BASE, OBJECTS, OUT, ROOT, TREE, added, changes, core, is_kernel, make_base, output, run
 
 
 def sources():
@@ -37,19 +36,19 @@ def objects():
 def kernel_make(*arguments):
     """The kernel's make, as make kernel calls it."""
     if not (OBJECTS / ".config").exists():
-        raise Error(f"no kernel in {OBJECTS}; run: make kernel CONFIG=direct")
+        raise core.Error(f"no kernel in {OBJECTS}; run: make kernel CONFIG=direct")
     return output(ROOT / "harness/do kernel", "--make", "direct", *arguments)
 
 
 def said(tool, *options):
     """What TOOL says because of the series."""
-    need(tool)
+    core.need_command(tool)
     make_base()
     directory = OUT / tool
     shutil.rmtree(directory, ignore_errors=True)
     kernel, host = sources()
     # The build keeps the environment from it.
-    me = shlex.join(["env", f"BUILD={BUILD}", sys.executable, str(pathlib.Path(__file__).resolve()),
+    me = shlex.join(["env", f"BUILD={core.BUILD}", sys.executable, str(pathlib.Path(__file__).resolve()),
                      str(directory), tool])
     log = kernel_make("W=1", "C=2", f"CHECK={me}", *options, *objects())
     for source in host:
@@ -61,7 +60,7 @@ def said(tool, *options):
     for source in kernel + host:
         after, before = directory / f"{source}.after", directory / f"{source}.before"
         if not after.exists():
-            raise Error(f"{tool} has not seen {source}; the kernel's make said:\n{log}")
+            raise core.Error(f"{tool} has not seen {source}; the kernel's make said:\n{log}")
         lines += added(before.read_text() if before.exists() else "", after.read_text())
     return lines
 

@@ -2,7 +2,7 @@
 """What the checks of "make lint" share: what the series changes, and how to tell what a tool
 says because of it from what it says of the base as well.
 
-It is all taken from build/tree against its tag "base", edits that are not committed included.
+All of it is taken from the patched tree against its tag "base", edits that are not committed included.
 """
 
 import collections
@@ -20,25 +20,16 @@ import tarfile
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT))
 from harness import core     # noqa: E402: it is found only now
-BUILD = pathlib.Path(os.path.realpath(os.environ.get("BUILD") or ROOT / "build"))
-TREE = BUILD / "tree"
-OUT = BUILD / "lint"
+TREE = core.built("tree")
+OUT = core.BUILD / "lint"
 BASE = OUT / "base"         # the base's versions of what the series edits
-OBJECTS = BUILD / "direct"         # it has every line of the series
-
-
-class Error(Exception):
-    """Something that keeps a check from being made."""
-
-
-def need(command):
-    if not shutil.which(command):
-        raise Error(f"{command} is missing; run: harness/do setup")
+OBJECTS = core.built("direct")     # it has every line of the series
 
 
 def run(*command, **options):
     """The finished process, its output and errors as one text."""
-    return subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL,
+    options.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.run([str(c) for c in command],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
                           encoding="utf-8", errors="replace", **options)
 
@@ -47,18 +38,18 @@ def output(*command, **options):
     """The output of a command that has to succeed."""
     done = run(*command, **options)
     if done.returncode:
-        raise Error(f"{shlex.join(map(str, command))} failed:\n{done.stdout}")
+        raise core.Error(f"{shlex.join(map(str, command))} failed:\n{done.stdout}")
     return done.stdout
 
 
 def git(*arguments):
     """git in build/tree, without the user's configuration."""
     if not (TREE / ".git").exists():
-        raise Error(f"no kernel tree in {TREE}; run: make tree")
+        raise core.Error(f"no kernel tree in {TREE}; run: make tree")
     done = subprocess.run(["git", "-C", TREE, *arguments], env=core.git_environment(), check=False,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode:
-        raise Error(f"git {shlex.join(arguments)} failed in {TREE}: {done.stderr.decode()}")
+        raise core.Error(f"git {shlex.join(arguments)} failed in {TREE}: {done.stderr.decode()}")
     return done.stdout
 
 
@@ -134,7 +125,7 @@ def main(check):
     """Runs a check: a function that returns what there is to say, line by line."""
     try:
         said = check()
-    except Error as error:
+    except core.Error as error:
         sys.exit(f"error: {error}")
     for line in said:
         print(line)

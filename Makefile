@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The front door. The work is done by the scripts in harness/.
+# The front door. The commands in harness/ do the work.
 
 # What the scripts read from the environment.
 export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD OPERATIONS SEED MUTANT STEP
@@ -29,70 +29,76 @@ arguments:
 help:
 	@sed -n 's/^#| \{0,1\}//p' Makefile
 
-#| make run            boot the patched kernel and watch a program's calls come back to it
-#| make shell          a shell in the guest, the selftests on board
-#| make check          the full proof
-#| make lint           what sparse, coccinelle, checkpatch and others have to say
-#| make rules          every rule of the feature: its tests, and how they ended in the last check
-#| make reference      the selftests on Debian's own kernels, compared with ours
-#| make wine           a real Wine: do a Windows program's own system calls reach it?
-#| make matrix         the selftests on every kernel and boot of harness/campaigns/matrix.tsv
-#| make matrix-CELL    on one of them (harness/do matrix --list)
-#| make fuzz           random operations, compared with a model of the contract
-#| make bench          what a system call costs: a table and a chart, to results/
-#| make soak           load and faults, on a kernel that watches itself: a table, to results/
-#| make mutants        break the kernel, in one place at a time, and see the selftests tell
-#| make coverage       which lines and branches of the series selftests and fuzzer reach
-#| make bisectable     every prefix of the series: does it build, boot, and keep the rules?
-#| make neighbours     the kernel's own selftests, without and with the series
-#| make deb            Debian packages of the patched kernel, to build/deb/
-#| make deb-test       build, install, boot and test them, in a Debian of their own
-#|
-#| make kernel         build the kernel of CONFIG into build/CONFIG/
-#| make kernel-image   the same, then print the image's path
-#| make selftests      build and install the selftests into build/CONFIG/kselftest/
-#| make htmldocs       the kernel's administrator's guide, with our document, as HTML
+#| Start here:
+#| make run            boot the patched kernel and run a small compatibility layer in it
+#| make shell          a shell in the guest, with the selftests
+#| make check          the full proof (CONTRIBUTING.md: how to repeat one step)
 #| make man            show the manual pages
-#| make tree           build/tree: a git branch of the patched kernel, one commit a patch
-#| make refresh        take edits in build/tree over into the repository
-#| make series         generate patches/5.10/ from series/ and the files it lists
-#| make base-files     hash the kernel files that the series edits, for all of base/
+#| make htmldocs       the kernel's administrator's guide, with our document, as HTML
+#|
+#| Install or send:
+#| make deb            Debian packages of the patched kernel, to build/deb/
+#| make deb-test       build, install, boot and test them in a Debian of their own
 #| make dist           the repository as a tarball, and the series as mails, to build/dist/
+#|
+#| Change the series (<base> is a name such as 5.10):
+#| make tree           build/<base>/tree: a git branch of the patched kernel, one commit a patch
+#| make refresh        write edits in build/<base>/tree back into the repository
+#| make series         generate patches/ from series/ and the files that it lists
+#| make base-files     hash the kernel files that the series edit, for each file in base/
+#| make kernel         build the kernel of CONFIG into build/<base>/CONFIG/
+#| make kernel-image   the same, then print the path of the image
+#| make selftests      build and install the selftests into build/<base>/CONFIG/kselftest/
+#| make lint           what sparse, coccinelle, checkpatch and others say
+#| make rules          each rule of the contract: its tests, and their results in the last check
 #| make setup          install the Debian packages that are missing
-#| make clean          remove what was built (not downloads and ccache's cache)
+#| make clean          remove what was built, but not downloads and the compiler cache
 #| make distclean      remove all of build/
 #|
+#| Campaigns (results/README.md says what they found):
+#| make reference      the selftests on Debian's own kernels, compared with ours
+#| make wine           a real Wine: do a Windows program's own system calls reach it?
+#| make matrix         the selftests on each kernel and boot of harness/campaigns/matrix.tsv
+#| make matrix-CELL    one cell of the matrix (harness/do matrix --list lists them)
+#| make fuzz           random operations, compared with a model of the contract
+#| make bench          what a system call costs: a table and a chart
+#| make soak           load, and allocations that fail, on a kernel with debug checks
+#| make mutants        break the kernel in one place at a time: do the selftests notice?
+#| make coverage       which lines and branches of the series the selftests and fuzzer reach
+#| make bisectable     each prefix of the series: does it build, boot, and keep the rules?
+#| make neighbours     the kernel's own selftests, without and with the series
+#|
+#| Variables, with their defaults where they have one:
 #| CONFIG=x86_64       run, shell, kernel, selftests, wine EXE=: which kernel, a name in
 #|                     harness/build/configs/
 #| PROG=path           run: your own program instead of the sample, with ARGS='...'
-#| FILES='path ...'    run, shell, wine: take these along into the guest
-#| CELLS='a b'         matrix: only these; FORCE=1 runs those that have a verdict, too
-#| STEP='name ...'     check: only these steps, and what they need; STEP=list prints all
-#| QUICK=1             check: only what takes a newcomer about 20 minutes
-#|                     soak: on the kernel of make run, without faults and leaks
-#| OPERATIONS= SEED=   fuzz: how many (1000000), and the number that decides about them
-#| KCONFIG=path        deb, deb-test: of which configuration, a file or a name in
-#|                     harness/build/configs/ (cloud-amd64 of Debian; deb-test, a small one)
+#| FILES='path ...'    run, shell, wine: take these files into the guest
+#| CELLS='a b'         matrix: only these; FORCE=1 also runs cells that have a verdict
+#| STEP='name ...'     check: only these steps, and those that they need; STEP=list prints all
+#| QUICK=1             check: only the steps that take about 20 minutes the first time
+#|                     soak: on the kernel of make run, without faults and search for leaks
+#| OPERATIONS= SEED=   fuzz: how many operations (1000000), and the random seed
+#| KCONFIG=path        deb, deb-test: which configuration, a file or a name in
+#|                     harness/build/configs/ (deb: Debian's cloud-amd64; deb-test: deb-test)
 #| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
 #|                     run, shell: QEMU's -cpu, further options, kernel command line,
-#|                     memory, CPUs, tcg or kvm (bench: ACCEL=kvm gives nanoseconds)
-#| TIMEOUT=seconds     run, wine, deb-test: after which the guest counts as hung
-#| KERNEL_IMAGE=path   run, shell, wine, soak: a kernel that exists already
-#|                     (wine: DIRECT_IMAGE=path, too)
-#| CC= CFLAGS=         run: how the sample is compiled
-#| MUTANT='name ...'   mutants: only these of harness/campaigns/mutations/
-#| FUZZ=1              mutants: see what the fuzzer finds, too
-#| BASE=5.10.262-1     which kernel source: a name in base/
-#| KERNEL_SRC=path     a 5.10.y tree or tarball of your own (BASE=try: of an unknown base)
-#| EXE=path            wine: run your own Windows program instead, with ARGS='...'
-#| WINE=path           wine: an installation of 11.5 or later, instead of Debian's
-#| RULE=D9             rules: the text of this rule, and its tests
+#|                     memory, CPUs, tcg or kvm (bench: with ACCEL=kvm in nanoseconds)
+#| TIMEOUT=seconds     run, wine, deb-test: the time after which the guest counts as hung
+#| KERNEL_IMAGE=path   run, shell, wine, soak: an existing kernel (wine: DIRECT_IMAGE=path too)
+#| CC= CFLAGS=         run: the compiler of the sample, and its options
+#| MUTANT='name ...'   mutants: only these files of harness/campaigns/mutations/
+#| FUZZ=1              mutants: run the fuzzer in them too
+#| BASE=name           which kernel source: a name in base/, or of a series (base/default)
+#| KERNEL_SRC=path     a kernel tree or tarball of your own (BASE=try: even if it is unknown)
+#| EXE=path            wine: your own Windows program instead of the sample, with ARGS='...'
+#| WINE=path           wine: an installation of Wine 11.5 or later instead of Debian's
+#| RULE=name           rules: the text of this rule, such as D9, and its tests
 #| SOAK_SECONDS=60 SOAK_SEED=1
-#|                     soak: how long each program runs, and what is left to chance
-#| FORCE=1             tree, clean: drop edits made in build/tree
-#| TARGETS='...'       selftests: which of the kernel's; SELFTESTS_CC=, the compiler
+#|                     soak: how long each program runs, and the random seed (the time)
+#| FORCE=1             tree, clean: drop edits made in build/<base>/tree
+#| TARGETS='...'       selftests: which of the kernel's selftests; SELFTESTS_CC=: the compiler
 #| SIGNOFF='Name <address>'
-#|                     series: write it signed off to build/series/
+#|                     series: write the signed series to build/series/
 #| BUILD=path          another place for build/
 
 setup:

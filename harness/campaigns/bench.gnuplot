@@ -22,14 +22,14 @@ set rmargin at screen 0.97
 array bars[3] = [5, 6, 2]
 array titles[3] = ["A call that is run", "A call that is intercepted, served and answered", "To switch interception on or off"]
 top = 0.90
-set multiplot title "Instructions on x86-64, by the syscall instruction (in brackets: how often it was timed)"
+set multiplot title "Instructions on x86-64, by the syscall instruction. Each group has a scale of its own."
 do for [i = 1:3] {
 	bottom = top - 0.05 * bars[i]
 	set tmargin at screen top
 	set bmargin at screen bottom
 	set autoscale
 	stats data index i - 1 using 1 nooutput
-	set xrange [0:STATS_max * 1.45]
+	set xrange [0:STATS_max * 1.2]
 	set yrange [bars[i] - 0.5:-0.5]
 	set title titles[i] offset 0, -0.5
 	plot data index i - 1 using ($1 / 2):0:($1 / 2):(0.36):ytic(2) with boxxyerror linecolor rgb "#4878a8", \

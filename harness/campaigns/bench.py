@@ -120,7 +120,7 @@ class Bench:
                              f"{figure.spread:.1f}", str(figure.boots), str(figure.calls)))
 
     def chart(self):
-        """gnuplot's data: a block a panel; value, label, how often it was run."""
+        """gnuplot's data: a block a panel; value, label, the value as it is written beside the bar."""
         panel = None
         for name, measure, kernel, label in BARS:
             if name != panel:
@@ -132,7 +132,7 @@ class Bench:
             figure = figures.get(("64", "syscall", measure))
             if not figure:
                 raise core.Error(f"{measure} was not measured on {kernel}, and the chart needs it")
-            yield f'{figure.value:.1f}\t"{label}"\t"{figure.value:,.0f}  ({figure.calls:,} calls)"'
+            yield f'{figure.value:.1f}\t"{label}"\t"{figure.value:,.0f}"'
 
     def judge(self, figures, limits, where=""):
         """[what is wrong with FIGURES], and how many are right."""

@@ -59,6 +59,12 @@ def pieces_of_rst(text, caption):
     return "\n\n".join(found)
 
 
+def pieces_of_markdown(text, name):
+    """The block of C after the sentence that names it, and what that sentence says that it prints."""
+    match = re.search(rf"\b{re.escape(name)}\b[^\n]*? prints (\S+) [^\n]*\n\n```c\n(.*?)\n```$", text, re.M | re.S)
+    return (match[2], match[1]) if match else ("", "")
+
+
 def unescape(match):
     if match[0] not in ESCAPES:
         raise core.Error(f"an escape that is not known here: {match[0]}")
@@ -97,6 +103,8 @@ class Program:
         if text.endswith(".rst"):
             self.source = pieces_of_rst(content, name)
             self.output = pieces_of_rst(content, f"output of {name}")
+        elif text.endswith(".md"):
+            self.source, self.output = pieces_of_markdown(content, name)
         else:
             self.source = pieces_of_man(content, "SRC", name)
             self.output = pieces_of_man(content, "OUTPUT", name)
@@ -127,6 +135,7 @@ def programs(direct):
     if direct:
         return [Program(guide.format("-direct"), "forward.c", ("64",))]
     return [
+        Program("README.md", "answer.c", ("64", "x32")),
         Program(guide.format(""), "catch.c", ("64", "x32", "32")),
         Program(man.format("PR_SET_SYSCALL_USER_DISPATCH"), "refuse.c", ("64", "x32")),
         Program(man.format("PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG"), "config.c",

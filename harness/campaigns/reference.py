@@ -189,7 +189,7 @@ class Comparison:
 
 
 def compare(directory, names, known_path, guides):
-    """Compare the runs there of these kernels, ours first, write the tables beside them, and print the rest; the exit status."""
+    """Compare the runs there of these kernels, ours first, and write the tables beside them; the exit status."""
     own = {name for name, rule in rules.read_rules(guides).items() if rule.kind == "ours"}
     known = {(kernel, test): reason for _, (kernel, test, reason) in core.rows(known_path, "kernel", "test", "reason")}
     comparison = Comparison([Kernel(name, directory) for name in names], known, own)
@@ -247,7 +247,8 @@ def run_all():
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="harness/do reference", description="Compare what the selftests say on our kernel and on others.")
+    parser = argparse.ArgumentParser(prog="harness/do reference",
+                                     description="Compare what the selftests say on our kernel and on others.")
     parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only compare the runs there")
     parser.add_argument("--guide", action="append", metavar="FILE", help="for these: a document with rules")
     parser.add_argument("--known", default=KNOWN, metavar="FILE", help="differences that have a reason")

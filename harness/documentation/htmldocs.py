@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Build the HTML of the kernel's administrator's guide, by the kernel's own "make htmldocs".
+
+It fails if Sphinx has something to say of what the series has there. (Of other
+files it has, as Sphinx is newer than the kernel.) Only that directory is built,
+so Sphinx cannot resolve references to documents elsewhere: the check is that
+they exist.
+
+The result is build/<base>/htmldocs/Documentation/output/admin-guide/.
+
+Usage: harness/do htmldocs
+"""
+
+import re
+import subprocess
+
+from harness import core
+from harness.source import base as bases
+from harness.source import series
+
+OUT = core.built("htmldocs")
+OUTPUT = OUT / "Documentation/output"
+LOG = OUT / "log"
+TREE = core.built("tree")
+# Sphinx takes what the conf.py of older kernels says of style sheets for all that there is, and loses the theme's.
+CONFIGURATION = """tags.add("subproject")
+html_context = {}
+html_css_files = ["theme_overrides.css"]
+"""
+UNKNOWN = re.compile(r"WARNING: unknown document: '?/([^']*?)'?$")
+
+
+def build(documents):
+    """Run Sphinx. It speaks of a document only when it reads it, so these are read again."""
+    for document in documents:
+        (OUTPUT / ".doctrees" / document).with_suffix(".doctree").unlink(missing_ok=True)
+    (OUT / "conf.py").write_text(CONFIGURATION, encoding="utf-8")
+    with open(LOG, "wb") as log:
+        # The kernel's makefiles call for "python", and look for the configuration from the directory on.
+        done = subprocess.run(["make", "-C", TREE, f"O={OUT}", "PYTHON=python3", "SPHINXDIRS=admin-guide",
+                               "SPHINX_CONF=../../../htmldocs/conf.py", "htmldocs"],
+                              stdout=log, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        core.say(*LOG.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+        raise core.Error(f"make htmldocs failed; the end of {core.shown(LOG)} stands above")
+
+
+def problems(document, log):
+    """What is wrong with a document, a path below Documentation/."""
+    said = [line for line in log if f"/Documentation/{document}:" in line]
+    found = []
+    for line in said:
+        unknown = UNKNOWN.search(line)
+        if not unknown or not (TREE / "Documentation" / f"{unknown[1]}.rst").is_file():
+            found.append(line)
+    if not (OUTPUT / document).with_suffix(".html").is_file():
+        found.append("there is no page of it")
+    return found
+
+
+def main():
+    core.need_command("sphinx-build")
+    core.run("tree")
+    OUT.mkdir(parents=True, exist_ok=True)
+    core.lock("htmldocs")
+    core.need_space(OUT, 200, "the HTML of the documentation")
+    text = "".join(patch.read_text(encoding="utf-8") for patch in series.patches(bases.find().series))
+    documents = sorted(set(re.findall(r"^\+\+\+ b/Documentation/(.*\.rst)$", text, re.M)))
+    if not documents:
+        raise core.Error("the series has no document")
+    with core.step(f"Building the documentation (log: {core.shown(LOG)})"):
+        build(documents)
+    log = LOG.read_text(encoding="utf-8", errors="replace").splitlines()
+    results = {f"Documentation/{document}": problems(document, log) for document in documents}
+    # Sphinx does not tell of a path that it leaves as it is.
+    named = set(re.findall(r"Documentation/[A-Za-z0-9_./-]+\.rst", "\n".join(re.findall(r"^\+(?!\+\+)(.*)$", text, re.M))))
+    results["the documents that the series refers to"] = [f"{name} does not exist" for name in sorted(named)
+                                                          if not (TREE / name).is_file()]
+    for name, found in results.items():
+        print(f"NOT OK: {name}" if found else f"ok: {name}", *found, sep="\n")
+    failed = sum(map(bool, results.values()))
+    core.say(f"The pages are in {core.shown(OUTPUT)}/admin-guide/")
+    print(f"{len(results) - failed} passed, {failed} failed")
+    return failed > 0

@@ -37,7 +37,7 @@ def kernel_make(*arguments):
     """The kernel's make, as make kernel calls it."""
     if not (OBJECTS / ".config").exists():
         raise core.Error(f"no kernel in {OBJECTS}; run: make kernel CONFIG=direct")
-    return output(ROOT / "harness/do kernel", "--make", "direct", *arguments)
+    return output(ROOT / "harness/do", "kernel", "--make", "direct", *arguments)
 
 
 def said(tool, *options):

@@ -81,6 +81,12 @@ def find(name=None):
     raise core.Error(f"unknown base '{name}'; known: {' '.join(names)}. Another source: KERNEL_SRC=<tree or tarball>")
 
 
+def siblings():
+    """The bases of the series that BASE names, or the default."""
+    series = find().series
+    return [base for base in known().values() if base.series == series]
+
+
 def series_of(version):
     """The name of the series that is for a kernel version such as 5.10.1."""
     names = list(dict.fromkeys(base.series for base in known().values()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Hash the kernel code that the series edits, for every base: by base/<name>.files a tree is known.
+"""Hash the kernel code that the series edits, for every base of the series: by base/<name>.files a tree is known.
 
 Usage: harness/do base-files           write the lists
        harness/do base-files --check   fail unless they are what would be written
@@ -22,7 +22,7 @@ def hashes(base):
 def main():
     if sys.argv[1:] not in ([], ["--check"]):
         raise core.Error("usage: harness/do base-files [--check]")
-    for base in bases.known().values():
+    for base in bases.siblings():
         text = hashes(base)
         if not sys.argv[1:]:
             base.files.write_text(text, encoding="utf-8")

@@ -4,7 +4,8 @@ the branch "sud", one commit a patch, through git am.
 
 Usage: harness/do tree
        harness/do tree --unpatched         make build/<base>/unpatched, the base's own files
-       harness/do tree --apply-only [BASE...]   only check that the series applies to these bases, or to all
+       harness/do tree --apply-only [BASE...]   only check that the series applies to these bases
+                                           (to all that it is for)
        harness/do tree --edited            succeed if a tree has edits of the user's
 
 Edits made there are never overwritten unless FORCE=1 asks for it. In .git, the ref
@@ -227,14 +228,14 @@ def main():
     parser = argparse.ArgumentParser(description="Make the repository of the patched kernel.")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--unpatched", action="store_true", help="make a tree of the base's own files, too")
-    what.add_argument("--apply-only", nargs="*", metavar="BASE", help="only check that the series applies to these bases (all)")
+    what.add_argument("--apply-only", nargs="*", metavar="BASE", help="only check that the series applies to these bases (all of the series)")
     what.add_argument("--edited", action="store_true", help="succeed if a tree has edits of the user's")
     options = parser.parse_args()
     if options.edited:
         return not any(edited_trees())
     core.lock("tree")
     if options.apply_only is not None:
-        for name in options.apply_only or bases.known():
+        for name in options.apply_only or [base.name for base in bases.siblings()]:
             apply_only(name)
     elif options.unpatched:
         Tree().make_unpatched()

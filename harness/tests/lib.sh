@@ -9,10 +9,12 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # Where everything is built, and the directory of the base.
 BUILD=$(realpath -m "${BUILD:-$ROOT/build}")
 BUILT=$(BUILD=$BUILD "$ROOT/harness/do" base --built)
+# The name of that directory: the base's.
+LINE=$(basename "$BUILT")
 export ROOT BUILD LC_ALL=C
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX CDPATH
 
-# TESTS and BUILT are for the scripts that source this.
+# TESTS, BUILT and LINE are for the scripts that source this.
 # shellcheck disable=SC2034
 TESTS=$ROOT/harness/tests
 SCRATCH=$(mktemp -d)

@@ -21,6 +21,7 @@ with, plant and original. These are the directives:
 import re
 
 from harness import core
+from harness.source import base
 
 DIRECTORY = core.HARNESS / "build" / "configs"
 
@@ -71,11 +72,16 @@ def lacks(config):
 
 
 def wanted(config):
-    """{CONFIG_SYMBOL: value} of all that the fragments of a configuration set; a later line overrides."""
-    values = {}
+    """{CONFIG_SYMBOL: value} of all that the fragments of a configuration set; a later line overrides.
+
+    Symbols have the names that they have in the kernel that is built.
+    """
+    values, renamed = {}, base.symbols()
     for path in stack(config):
         for line in path.read_text(encoding="utf-8").splitlines():
             match = re.match(r"(CONFIG_\w+)=(.*)|# (CONFIG_\w+) is not set$", line)
             if match:
-                values[match[1] or match[3]] = match[2] if match[1] else "n"
+                symbol = match[1] or match[3]
+                values[renamed.get(symbol, symbol)] = match[2] if match[1] else "n"
+    values.pop("-", None)
     return dict(sorted(values.items()))

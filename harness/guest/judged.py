@@ -19,30 +19,30 @@ import sys
 
 from harness import core
 from harness.build.kernel import Kernel
-from harness.guest import user_space
+from harness.guest import selftests, user_space
 from harness.guest.boot import TIMEOUTS, Guest
-from harness.guest.selftests import LIST
 
 
 def main():
     if len(sys.argv) < 4:
         raise core.Error("usage: harness/do judged RUN CONFIG TESTS [WORD...]")
     run, config, tests, *words = sys.argv[1:]
-    out, slow, selftests = pathlib.Path(os.environ.get("OUT") or core.built(run)), os.environ.get("SLOW"), core.built(LIST)
-    if not selftests.is_file():
+    out, slow = pathlib.Path(os.environ.get("OUT") or core.built(run)), os.environ.get("SLOW")
+    installed = selftests.directory() / "kselftest-list.txt"
+    if not installed.is_file():
         raise core.Error("the selftests are not built; run: harness/do selftests")
     out.mkdir(parents=True, exist_ok=True)
     # No result of an earlier run may be taken for one of this.
     for name in ("verdict.log", "console.log", "tests.tsv"):
         (out / name).unlink(missing_ok=True)
-    chosen = [line for line in selftests.read_text(encoding="utf-8").splitlines() if re.search(tests, line)]
+    chosen = [line for line in installed.read_text(encoding="utf-8").splitlines() if re.search(tests, line)]
     if not chosen:
         raise core.Error(f"no selftest matches {tests}")
     (out / "tests").write_text("\n".join(chosen) + "\n", encoding="utf-8")
     kernel = Kernel(config)
     kernel.build()
     initrd = out / "initrd.cpio.gz"
-    core.run("pack", "--out", initrd, "--base", user_space.of(config), "--tree", f"{selftests.parent}:/kselftest",
+    core.run("pack", "--out", initrd, "--base", user_space.of(config), "--tree", f"{installed.parent}:/kselftest",
              "--file", f"{out}/tests:/guest/tests")
     guest = Guest(kernel.image(), initrd, "check", out, timeout=TIMEOUTS["check"] * int(slow or 1),
                   append=" ".join(([f"guest.slow={slow}"] if slow else []) + words))

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Build the selftests that guests run, in build/<base>/x86_64/kselftest.
 
+Newer kernels have selftests of their own in that place. For them the same programs run that are built with
+another base: base/NAME names it by the key selftests.
+
 The compiler must have made each program for each ABI: a program that is not built would go untested unseen.
 
 Usage: harness/do selftests
@@ -11,17 +14,31 @@ import re
 
 from harness import core
 from harness.build.kernel import Kernel
+from harness.source import base as bases
 
-LIST = "x86_64/kselftest/kselftest-list.txt"
 ABIS = ("64", "32", "x32")
 
 
+def builder():
+    """The base that the selftests are built with, if it is another one than BASE's."""
+    return None if os.environ.get("KERNEL_SRC") else bases.find().values.get("selftests")
+
+
+def directory():
+    """Where the selftests are installed."""
+    other = builder()
+    return (core.BUILD / other if other else core.built("")) / "x86_64" / "kselftest"
+
+
 def main():
+    if builder():
+        core.run("selftests", env={**os.environ, "BASE": builder()})
+        return
     os.environ["TARGETS"] = "syscall_user_dispatch seccomp"
     kernel = Kernel("x86_64")
     core.lock("kernel-selftests")
     kernel.selftests()
-    built = re.findall(r"^syscall_user_dispatch:(.*)_(64|32|x32)$", core.built(LIST).read_text(encoding="utf-8"), re.M)
+    built = re.findall(r"^syscall_user_dispatch:(.*)_(64|32|x32)$", (directory() / "kselftest-list.txt").read_text(encoding="utf-8"), re.M)
     if not built:
         raise core.Error("no selftest was built")
     missing = [f"{name}_{abi}" for name in sorted({name for name, _ in built}) for abi in ABIS if (name, abi) not in built]

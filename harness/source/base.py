@@ -4,7 +4,9 @@
 base/NAME tells where the source of one kernel comes from, and which series is
 for it. base/NAME.files has the hashes of the kernel code that the series edits:
 a tree with the same files is that base, wherever it comes from. base/default
-has the name of the base that is used unless BASE says otherwise.
+has the name of the base that is used unless BASE says otherwise. base/SERIES.symbols
+lists configuration symbols that have another name in these kernels than the
+configurations say, or that are gone ("-").
 
 A base is called by its name, or by that of its series: the newest of that
 series is meant then.
@@ -62,7 +64,7 @@ def version_order(name):
 @functools.cache
 def known():
     """All bases, {name: Base}, the newest first."""
-    names = [path.name for path in DIRECTORY.iterdir() if path.suffix != ".files" and path.name != "default"]
+    names = [path.name for path in DIRECTORY.iterdir() if path.suffix not in (".files", ".symbols") and path.name != "default"]
     return {name: Base(name) for name in sorted(names, key=version_order, reverse=True)}
 
 
@@ -79,6 +81,21 @@ def find(name=None):
             return base
     names = [*bases, *dict.fromkeys(base.series for base in bases.values())]
     raise core.Error(f"unknown base '{name}'; known: {' '.join(names)}. Another source: KERNEL_SRC=<tree or tarball>")
+
+
+def symbols():
+    """{CONFIG_OLD: CONFIG_NEW or "-"} for the kernel that BASE and KERNEL_SRC name."""
+    path = DIRECTORY / f"{line()}.symbols"
+    return {f"CONFIG_{old}": new if new == "-" else f"CONFIG_{new}" for _, (old, new) in core.rows(path)} if path.exists() else {}
+
+
+def line():
+    """The name of the series for the kernel that BASE and KERNEL_SRC name."""
+    if not os.environ.get("KERNEL_SRC"):
+        return find().series
+    from harness.source import fetch    # it needs this module
+    source = fetch.check_own()
+    return series_of(fetch.version(source)) if source.is_dir() else find().series
 
 
 def siblings():

@@ -37,7 +37,7 @@ help:
 #| make htmldocs       the kernel's administrator's guide, with our document, as HTML
 #|
 #| Install or send:
-#| make deb            Debian packages of the patched kernel, to build/deb/
+#| make deb            Debian packages of the patched kernel, to build/<base>/deb/
 #| make deb-test       build, install, boot and test them in a Debian of their own
 #| make dist           the repository as a tarball, and the series as mails, to build/dist/
 #|

@@ -8,7 +8,7 @@ one that is to fail), one boot each. It fails when a figure exceeds results/limi
 QEMU counts the guest's instructions (-icount), which gives the same figure on any machine. With ACCEL=kvm it is
 nanoseconds, which hold for this machine only, and nothing goes to results/.
 
-build/bench-runs/ has what the guests printed, KIND-NUMBER.tsv, a file a boot; with --guard build/bench-guard-KERNEL/.
+build/<base>/bench-runs/ has what the guests printed, KIND-NUMBER.tsv, a file a boot; with --guard build/<base>/bench-guard-KERNEL/.
 A figure is the median of the boots' medians. It is compared with the unpatched kernel's: an unarmed call made the same
 way, or the same measure for those that have nothing to do with a call. What only direct dispatch can do is measured on
 a kernel of its own, which has limits of its own.

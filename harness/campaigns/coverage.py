@@ -3,7 +3,7 @@
 
 Both run on a kernel that counts (harness/build/configs/gcov.config), each in a boot of its own. A line or branch is
 reached if one of the two reached it. What is not reached has to be in coverage.tsv, and what is there must not be
-reached. The table, with a column for each, goes to results/; build/coverage/ has all that the guests said: in
+reached. The table, with a column for each, goes to results/; build/<base>/coverage/ has all that the guests said: in
 counts/selftests and counts/fuzzer what the kernel counted (.gcda) beside what the compiler noted for gcov (.gcno).
 """
 

@@ -3,7 +3,7 @@
 
 Every ABI must make its operations with each seed, find no difference and end well, and the kernel must have no
 complaint. A missing line counts as a failure. The last line counts: one for each run of the program, and one for the
-kernel. build/fuzz/ has all that the guest said.
+kernel. build/<base>/fuzz/ has all that the guest said.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def main():
     parser.add_argument("--operations", type=a_number, default=1000000, metavar="N", help="how many in all (%(default)s)")
     parser.add_argument("--seed", action="append", type=a_seed, metavar="S",
                         help="a number, or random, which is the default; may be given several times")
-    parser.add_argument("--out", type=pathlib.Path, default=core.built("fuzz"), metavar="DIR", help="instead of build/fuzz")
+    parser.add_argument("--out", type=pathlib.Path, default=core.built("fuzz"), metavar="DIR", help="instead of build/<base>/fuzz")
     parser.add_argument("--after", type=a_file, metavar="FILE",
                         help="a script that the guest runs in the end, its output to the third serial port")
     parser.add_argument("--console", metavar="FILE", help="only judge this console")

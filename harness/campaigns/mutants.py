@@ -16,7 +16,7 @@ kernel without a mutation goes first, as the control, and must survive, or failu
 With --fuzz, the fuzzer of proof/ runs in every mutant as well, from one seed, to see which of them random operations find. What
 it does not find is no failure.
 
-The mutants are built in build/mutants/, in a work tree of the last commit of the patched tree, one ahead of the guest.
+The mutants are built in build/<base>/mutants/, in a work tree of the last commit of the patched tree, one ahead of the guest.
 verdicts.json there has what is known; a verdict stands until the patched tree, the judge or the mutation changes, so an
 interrupted campaign goes on where it stopped. FORCE=1 runs all again. When all are killed, the table goes to results/.
 
@@ -199,7 +199,7 @@ class Guest:
         booted = [line for line in judge.read_lines(self.console, "the console") if line.startswith("Linux version ")]
         if booted and self.number not in booted[0]:
             raise core.Error(f"the guest booted another kernel than {self.number}, which was built for it: {booted[0]}\n"
-                             "Is something else at work in build/mutants, or is the disk at fault? Run it again")
+                             f"Is something else at work in {core.shown(WORK)}, or is the disk at fault? Run it again")
 
     def nonce(self):
         return (self.dir / "nonce").read_text(encoding="utf-8").strip()
@@ -367,7 +367,7 @@ class Campaign:
                  "differs from the fuzzer's model, so what the fuzzer finds" if found not in (None, "-") else "")
         if wrong and not mutation.path:
             raise core.Error(f"the kernel without a mutation {wrong} in a mutant would mean nothing; "
-                             "see build/mutants/logs/none.log", 1)
+                             f"see {core.shown(WORK)}/logs/none.log", 1)
 
     def table(self):
         """Write the table; if all there are are killed, it is a result."""

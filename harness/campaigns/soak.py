@@ -7,7 +7,7 @@ failing allocations and the look for leaks, and nothing goes to results/.
 
 The results come from the verdict, which harness/guest/inside/soak writes to the second serial port. The console is only
 searched for errors that the kernel reports. A run without an end, a total that is missing or does not add up, and a
-search for leaks that was not made count as failures. build/soak/ has what the guest said.
+search for leaks that was not made count as failures. build/<base>/soak/ has what the guest said.
 
 Environment: SOAK_SECONDS (60) is how long each program runs, SOAK_SEED (the time) is the random seed, KERNEL_IMAGE is
 a kernel that exists already.

@@ -9,7 +9,7 @@ Usage: documentation            all of the above
 
 They are built for each ABI with the machine's headers, which may be older than
 the feature, and compiled with the headers of the series as well. The sources
-and programs are left in build/documentation/. DOCS_ROOT is another place to
+and programs are left in build/<base>/documentation/. DOCS_ROOT is another place to
 find the texts in, KERNEL_IMAGE a kernel that exists already.
 """
 

@@ -7,13 +7,13 @@ prints the steps. If a step fails, only the steps that need it do not run.
 
 If the last line of a step's output counts, "N passed, N failed[, N skipped]",
 these are its figures; otherwise the step counts as one. If the command fails, at
-least one failure is counted. In build/check/ are
+least one failure is counted. In build/<base>/check/ are
 
   results.tsv   step, passed, failed, skipped, seconds
   STEP.log      the output
   STEP/         the files of the step's guests, with QEMU's command in qemu.sh
 
-build/check-seconds.tsv has how long each step took when it last ran. The last
+build/<base>/check-seconds.tsv has how long each step took when it last ran. The last
 line of the output is the sum of all steps that ran.
 """
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Build Debian packages of the patched kernel by its own bindeb-pkg.
 
-linux-image, linux-headers and linux-libc-dev go to build/deb/; their paths are
-printed. What is compiled stays in build/deb/NAME/, so that an interrupted build
+linux-image, linux-headers and linux-libc-dev go to build/<base>/deb/; their paths are
+printed. What is compiled stays in build/<base>/deb/NAME/, so that an interrupted build
 goes on from there.
 
 Usage: harness/do deb

@@ -43,7 +43,7 @@ def output(*command, **options):
 
 
 def git(*arguments):
-    """git in build/tree, without the user's configuration."""
+    """git in build/<base>/tree, without the user's configuration."""
     if not (TREE / ".git").exists():
         raise core.Error(f"no kernel tree in {TREE}; run: make tree")
     done = subprocess.run(["git", "-C", TREE, *arguments], env=core.git_environment(), check=False,

@@ -27,8 +27,8 @@ from harness.build import configurations
 from harness.build.kernel import Kernel
 from harness.build.make import logged_build
 from harness.packages import apt
-from harness.source import base as bases
 from harness.source.git import git
+from harness.source.tree import debian_base
 
 DEB = core.built("deb")
 DEBIAN = "cloud-amd64"
@@ -40,8 +40,7 @@ LONGEST = 64
 
 def debian_configuration():
     """The path of Debian's configuration, which is fetched if it is not there."""
-    # A tree of the user's own has no package.
-    base = bases.find("5.10") if os.environ.get("KERNEL_SRC") else bases.find()
+    base = debian_base()
     package = base["package"].replace("-source-", "-config-")
     inside = f"usr/src/{package}/config.amd64_none_{DEBIAN}.xz"
     directory = core.BUILD / "download" / f"{package}_{base['version']}"

@@ -177,6 +177,16 @@ def line_of(source):
     return bases.series_of(fetch.version(source))
 
 
+def debian_base():
+    """The base whose packages of Debian's go with the tree: of a tree of the user's own, the newest of its series."""
+    if not os.environ.get("KERNEL_SRC"):
+        return bases.find()
+    tree = Tree()
+    with core.locked("tree"):
+        tree.make()
+    return bases.find(tree.line())
+
+
 def apply(directory, name, patches):
     """The patches onto the repository in a directory, whose base is called NAME. Strictly: no fuzz, no merge."""
     done = subprocess.run(["git", "-C", directory, "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "am", "-q", "--no-3way",

@@ -1,220 +1,251 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Judge what a Windows program's own system calls came to, under Wine in the guest.
+"""Run a Windows program with system calls of its own (samples/wine/raw.c) in a real Wine in the guest.
 
-Reads DIR/RUN/console.log for each run that is named, with what is to be expected
-of it: RUN=ntdll, every call reached Wine's ntdll.so; RUN=signal, they did so by
-SIGSYS; RUN=direct, without any; RUN=linux, every one reached the Linux kernel.
-Calls by way of the exports have to work in all: where they do not, the set-up is
-broken, and nothing is known of the rest. Where the program ran several times in
-one boot, RUN=signal,direct has what is to be expected of each, and the times
-stand side by side at the end. The last line counts the subjects: calls,
-exceptions, threads, the end.
+Did the calls reach ntdll, or Linux? There are two controls, in which they have to reach Linux: Debian's own kernel,
+without the series, and a Wine that knows nothing of the feature. On our kernel with direct dispatch the program runs
+twice in one boot: by SIGSYS, and without. wine_verdict.py judges. build/<base>/wine/ has all that was said.
+
+The Wine is Debian's with an ntdll.so built anew (harness/do wine-build), or an installation that is named, which knows
+nothing of direct dispatch.
+
+With EXE= it runs a program of the user's in that Wine instead, prints what it says, and exits as it did.
+
+Usage: harness/do wine
+       harness/do wine --check    only look at what the environment names
+
+Environment: WINE: an installation of 11.5 or later
+             EXE: a 64-bit Windows program for the console; ARGS: its arguments; FILES: what it finds beside it;
+             CONFIG (x86_64): on which kernel; TIMEOUT (900): seconds after which the guest counts as hung
+             KERNEL_IMAGE: a kernel that exists already, instead of the one of make kernel
+             DIRECT_IMAGE: the same, instead of the one of make kernel CONFIG=direct
 """
 
-import argparse
-import errno
+import collections
+import hashlib
 import os
+import pathlib
 import re
+import shutil
+import subprocess
+import sys
 
 from harness import core
-from harness.judge import judge
+from harness.campaigns import campaign
+from harness.guest.boot import Guest
+from harness.guest.run import words
+from harness.packages import debian_kernel
+from harness.packages.arguments import check_number
+from harness.source import base as bases
+from harness.source.tree import debian_base
+from harness.wine import guest, host, wine_build, wine_verdict
+
+OUT = core.built("wine")
+# Wine returns to Windows code by iretq, which QEMU 7.2's emulation of SMAP takes for the kernel's reading user memory.
+CPU = "max,smap=off"
+MEMORY = "2048M"
+TIMEOUT = 900
+COMPILER = "x86_64-w64-mingw32-gcc"
+SAMPLE = host.PLACE / "raw.exe"
+# The magic number of a 64-bit Windows program's machine, and of its 32-bit one; the flag of a DLL.
+AMD64, I386, DLL = 0x8664, 0x014c, 0x2000
+
+# One boot: its name, the text of the step, the kernel, what the calls are to come back by in each run of the program, the
+# archives of Wine, what is to be expected of each run, and what else the guest is given.
+Boot = collections.namedtuple("Boot", "name text kernel ways archives expected extra")
 
 
-# What samples/wine/raw.c calls, and what else it looks at, in the order in which it prints.
-EXPORTS = ("NtWriteFile", "NtAllocateVirtualMemory", "NtQueryPerformanceCounter")
-SUBJECTS = (*EXPORTS, "none", "exceptions", "threads")
-LAST = "NtTerminateProcess"
-# Its exit status: a raw NtTerminateProcess gives the one, an ordinary exit after that call the other.
-BY_RAW_CALL, BY_EXPORT = 42, 43
+# ---- what the environment names ----
 
-TALLY = re.compile(r"raw: (raw|export) (\w+) ntdll (\d+) linux (\d+) wrong (\d+) first (?:0x)?([0-9a-f]+)"
-                   r"(?: ticks (\d+) (\d+) (\d+))?$")
-NUMBER = re.compile(r"raw: number (\w+) (0x[0-9a-f]+|0)$")
-FILE = re.compile(r"raw: file (-?\d+) of (\d+)$")
-CAME_BACK = re.compile(rf"raw: raw {LAST} came back (?:0x)?([0-9a-f]+)$")
-STATUS = re.compile(r"wine: ended with status (\d+)$")
-VERSION = re.compile(r"wine: kernel (\S+)$")
-BEGIN = re.compile(r"wine: begin \S+$")
-# Each tells of its first, with samples/wine/ntdll-direct.patch.
-SIGSYS = re.compile(r"wine: processes with SIGSYS (\d+)$")
-
-# What may be expected: in other words.
-EXPECTED = {"ntdll": "ntdll.so", "signal": "ntdll.so, by SIGSYS", "direct": "ntdll.so, without a SIGSYS", "linux": "Linux"}
-
-
-class Broken(Exception):
-    """The set-up does not work, so that the run says nothing of the feature."""
-
-
-def answer(result):
-    """A result, as a person reads it."""
-    if result >= 1 << 63 and (1 << 64) - result < 4096:
-        number = (1 << 64) - result
-        return f"-{errno.errorcode.get(number, number)}"
-    return f"{result:#x}"
+def check_program(path):
+    """An Error if a file is no Windows program that this Wine can run."""
+    wanted = "Wanted is a 64-bit Windows program (x86-64)"
+    if not os.path.exists(path):
+        raise core.Error(f"EXE={path} does not exist. {wanted}")
+    if not os.path.isfile(path):
+        raise core.Error(f"EXE={path} is not a file. {wanted}")
+    if not os.access(path, os.R_OK):
+        raise core.Error(f"EXE={path} cannot be read")
+    with open(path, "rb") as file:
+        start = file.read(64)
+        file.seek(int.from_bytes(start[60:], "little"))
+        header = file.read(24)
+    if start[:2] != b"MZ" or header[:4] != b"PE\0\0":
+        raise core.Error(f"EXE={path} is no Windows program. {wanted}")
+    machine = int.from_bytes(header[4:6], "little")
+    if machine == I386:
+        raise core.Error(f"EXE={path} is a 32-bit Windows program; this Wine has no 32-bit part. {wanted}")
+    if machine != AMD64:
+        raise core.Error(f"EXE={path} is for another machine (its number is {machine:#06x}). {wanted}")
+    if int.from_bytes(header[22:], "little") & DLL:
+        raise core.Error(f"EXE={path} is a DLL. {wanted}")
 
 
-def read_runs(path, count):
-    """What a guest said, in as many parts as the program was to run in it: the first begins with the boot."""
-    lines = judge.read_lines(os.path.join(path, "console.log"), "the console")
-    begins = [i for i, line in enumerate(lines) if BEGIN.match(line)][1:]
-    parts = [lines[i:j] for i, j in zip([0, *begins], [*begins, len(lines)])]
-    return parts + [[]] * (count - len(parts))
+def check_environment():
+    """An Error if the environment names something that is not there, or that does not belong together."""
+    program, image = os.environ.get("EXE"), os.environ.get("KERNEL_IMAGE")
+    if program is None:
+        for name in ("ARGS", "FILES", "CONFIG", "TIMEOUT"):
+            if os.environ.get(name):
+                raise core.Error(f"{name} is for a program of yours: name it by EXE=path.exe")
+        return
+    check_program(program)
+    words("ARGS")
+    for file in words("FILES"):
+        if not os.path.isfile(file):
+            raise core.Error(f"FILES: {file} does not exist, or is not a file")
+    check_number("TIMEOUT", os.environ.get("TIMEOUT") or str(TIMEOUT))
+    check_image(image)
 
 
-class Run:
-    """What a guest said in one run of the program."""
-
-    def __init__(self, name, expected, lines, splats):
-        self.name, self.expected, self.lines = name, expected, lines
-        self.server = "linux" if expected == "linux" else "ntdll"
-        self.tallies, self.numbers, self.failures, self.passed = {}, {}, [], 0
-        for line in self.lines:
-            match = TALLY.match(line)
-            if match:
-                self.tallies.setdefault((match[1], match[2]), match)
-            match = NUMBER.match(line)
-            if match:
-                self.numbers[match[1]] = int(match[2], 16)
-        report = judge.Report()
-        judge.judge_console(self.lines, judge.read_splats(splats, ()), report)
-        self.splats = report.failures
-
-    def found(self, pattern):
-        return next((m for m in map(pattern.match, self.lines) if m), None)
-
-    def check_setup(self):
-        """Whether there was a Wine at all, in which Windows programs run."""
-        if "raw: begin" not in self.lines:
-            raise Broken("the Windows program did not start")
-        for line in self.lines:
-            if line.startswith("raw: broken: "):
-                raise Broken(line[len("raw: broken: "):])
-        for name in EXPORTS:
-            match = self.tallies.get(("export", name))
-            if not match:
-                raise Broken(f"{name} by way of the export: no result")
-            if int(match[3]) == 0 or int(match[4]) or int(match[5]):
-                raise Broken(f"{name} by way of the export does not work: {match[0]}")
-        if "raw: exports end" not in self.lines:
-            raise Broken("the calls by way of the exports have no end")
-
-    def result(self, what, good, why):
-        if good:
-            self.passed += 1
-        else:
-            self.failures.append(f"{what}: {why}")
-
-    def check_calls(self):
-        """Whether each raw call reached the server that it should, and by the way that it should."""
-        server = self.server
-        for subject in SUBJECTS:
-            match = self.tallies.get(("raw", subject))
-            if not match:
-                self.result(subject, False, "no result")
-                continue
-            ntdll, linux, wrong = (int(match[i]) for i in (3, 4, 5))
-            self.result(subject, wrong == 0 and (ntdll > 0) == (server == "ntdll") and (linux > 0) == (server == "linux"),
-                        f"{ntdll} calls reached ntdll, {linux} Linux, and {wrong} went wrong in ntdll")
-        match = self.found(FILE)
-        self.result("the file", match and match[1] == match[2] and match[1] != "0",
-                    match[0] if match else "no result")
-        match, back = self.found(STATUS), self.found(CAME_BACK)
-        status = int(match[1]) if match else None
-        if server == "ntdll":
-            self.result(LAST, status == BY_RAW_CALL and not back,
-                        f"it came back ({answer(int(back[1], 16))})" if back
-                        else f"the exit status is {status}, not {BY_RAW_CALL}")
-        else:
-            self.result(LAST, status == BY_EXPORT and back,
-                        f"it did not come back, and the exit status is {status}, not {BY_EXPORT}")
-        if self.expected in ("signal", "direct"):
-            match = self.found(SIGSYS)
-            self.result("the way", match and (match[1] != "0") == (self.expected == "signal"),
-                        f"processes that were sent a SIGSYS: {match[1]}" if match else "no result")
-        self.result("the kernel", not self.splats, self.splats and self.splats[0][0])
-        self.result("the guest", "wine: done" in self.lines, "it did not come to its end")
-
-    def table(self):
-        """Which calls reached whom, and how long they took."""
-        yield (f"{'call':26} {'number':>7} {'calls':>6} {'ntdll':>6} {'Linux':>6}  {'answer':12}"
-               f" {'ticks':>9} {'(least, most)':>18} {'by export':>9}")
-        for subject in SUBJECTS:
-            match = self.tallies.get(("raw", subject))
-            if not match:
-                continue
-            counts = [int(match[i]) for i in (3, 4, 5)]
-            number = {"none": 0xfff}.get(subject, self.numbers.get(subject))
-            export = self.tallies.get(("export", subject))
-            yield (f"{subject:26} {'' if number is None else hex(number):>7} {sum(counts):6} {counts[0]:6} {counts[1]:6}"
-                   f"  {answer(int(match[6], 16)):12} {match[7] or '':>9} {f'({match[8]}, {match[9]})' if match[8] else '':>18}"
-                   f" {export[7] if export else '':>9}").rstrip()
-        match, back = self.found(STATUS), self.found(CAME_BACK)
-        if match:
-            by_raw_call = match[1] == str(BY_RAW_CALL)
-            what = answer(int(back[1], 16)) if back else "the end" if by_raw_call else "none"
-            yield (f"{LAST:26} {hex(self.numbers.get(LAST, 0)):>7} {1:6} {int(by_raw_call):6} {int(bool(back)):6}  {what}")
-
-    def excerpt(self):
-        """The end of what it said, for who has to find out."""
-        said = [line for line in self.lines if line.strip()]
-        return said[-15:]
+def check_image(path):
+    """An Error if a kernel image that is named is not there."""
+    if path and not os.path.isfile(path):
+        raise core.Error(f"there is no kernel image {path}")
 
 
-def side_by_side(runs):
-    """How many ticks of the CPU's counter the calls took in each run of one boot: the middle, the least and the most."""
-    yield (f"{'ticks a call':26}" + "".join(f" {'by ' + run.expected:>9} {'(least, most)':>18}" for run in runs)
-           + f" {'by export':>9}")
-    for subject in SUBJECTS:
-        matches = [run.tallies.get(("raw", subject)) for run in runs]
-        if not all(match and match[7] for match in matches):
-            continue
-        exports = [run.tallies.get(("export", subject)) for run in runs]
-        yield (f"{subject:26}" + "".join(f" {m[7]:>9} {f'({m[8]}, {m[9]})':>18}" for m in matches)
-               + f" {' '.join(e[7] for e in exports if e):>9}").rstrip()
+def image(variable, configuration):
+    """The kernel that the variable names, or that of a configuration, which is built if need be."""
+    path = os.environ.get(variable) or campaign.image(configuration)
+    check_image(path)
+    return path
+
+
+# ---- the archives of Wine ----
+
+def archives(wine, work, inputs, make):
+    """The archives of a Wine, in the order in which they are unpacked.
+
+    The first is made by MAKE(tree) in the directory WORK, unless it is there of the same INPUTS. Debian's Wine has a second
+    one, with the ntdll.so that was built anew.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    tree, archive = work / "tree", work / "wine.cpio"
+
+    def make_archive():
+        with core.step(f"Making a prefix with {wine.name}"):
+            wine.make_prefix()
+        with core.step("Packing Wine"):
+            make(tree / "wine")
+            guest.archive(tree, archive)
+        shutil.rmtree(wine.here(wine.prefix))
+        shutil.rmtree(tree)
+
+    parts = [pathlib.Path(module.__file__).read_bytes() for module in (guest, host)]
+    parts += [wine.here(f"{wine.unix}/ntdll.so").read_bytes(), wine.name.encode(), *inputs]
+    host.once(work / "ready", hashlib.sha256(b"\n".join(parts)).hexdigest(), make_archive)
+    if is_own():
+        return [archive]
+    patched = host.PLACE / "ntdll"
+    guest.install(wine_build.NTDLL, patched / f"tree/wine{wine.unix}/ntdll.so")
+    guest.archive(patched / "tree", patched / "wine.cpio")
+    return [archive, patched / "wine.cpio"]
+
+
+def is_own():
+    """Whether the Wine is an installation of the user's."""
+    return "WINE" in os.environ
+
+
+# ---- a program of the user's ----
+
+def run_program(wine, program, files, arguments):
+    """Run a program in the guest; returns its exit status, or that of harness/do boot if the guest does not end."""
+    kernel, work = image("KERNEL_IMAGE", os.environ.get("CONFIG") or "x86_64"), wine.work.with_name(f"{wine.work.name}-all")
+    wine.work = work
+    parts = archives(wine, work, [], lambda tree: guest.gather_all(wine, tree))
+    out = OUT / "exe"
+    shutil.rmtree(out, ignore_errors=True)
+    place = out / "tree/wine/prefix/drive_c/run"
+    place.mkdir(parents=True)
+    for file in (program, *files):
+        shutil.copy(file, place)
+    guest.archive(out / "tree", out / "wine.cpio")
+    initrd = out / "initrd.cpio"
+    guest.initramfs(initrd, guest.program_script(wine, program.name, arguments), *parts, out / "wine.cpio")
+    core.say(f"* Running {program.name} in the guest, by {wine.name}")
+    # The archive is there twice for a moment, and its half of the memory is all that the root file system can have.
+    os.environ["MEM"] = f"{1024 + 3 * (initrd.stat().st_size >> 20)}M"
+    run = Guest(kernel, initrd, "run", out, timeout=int(os.environ.get("TIMEOUT") or TIMEOUT))
+    status = run.boot()
+    initrd.unlink()
+    if status:
+        return status
+    status = int(re.search(r"^guest: end \S+ status (\d+)", run.verdict.read_text(encoding="utf-8", errors="replace"), re.M)[1])
+    core.say(f"{program.name} exited with status {status}. (Linux has the lowest 8 bits of it.)")
+    return status
+
+
+# ---- the sample ----
+
+def compile_sample():
+    core.need_command(COMPILER)
+    subprocess.run([COMPILER, "-O2", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror",
+                    "-D__USE_MINGW_ANSI_STDIO=1", "-s", "-Wl,--no-insert-timestamp", "-o", SAMPLE,
+                    core.ROOT / "samples/wine/raw.c"], check=True)
+
+
+def boots(wine):
+    """The boots of the sample, after what they need is made."""
+    wine.work.mkdir(parents=True, exist_ok=True)
+    compile_sample()
+    ours, stock = image("KERNEL_IMAGE", "x86_64"), OUT / "stock"
+    direct = None if is_own() else image("DIRECT_IMAGE", "direct")
+    # Debian's newest kernel of the series.
+    base = bases.find(debian_base().series)
+    debian_kernel.fetch(stock, base["suite"], "linux-image-cloud-amd64", f"{base.series}.")
+    parts = archives(wine, wine.work, [SAMPLE.read_bytes()],
+                     lambda tree: guest.gather(wine, tree, SAMPLE, wine.modules(SAMPLE)))
+    version = (stock / "package").read_text(encoding="utf-8").strip().partition("_")[2]
+    # Without a choice, that is what a Wine does by itself.
+    yield Boot("ours", f"Running {wine.name}, CPU model {CPU}, on our kernel", ours, ["default"], parts,
+               ["ntdll" if is_own() else "signal"], {})
+    # Its warnings are not for us to judge. It rewrites its code more often than QEMU's emulation, with two CPUs, can take.
+    yield Boot("stock", f"The same on Debian's own {version}, without the series", stock / "vmlinuz", ["default"], parts,
+               ["linux"], {"append": "panic_on_warn=0", "SMP": "1"})
+    if not is_own():
+        yield Boot("unpatched-wine", "Debian's own Wine, without the patches, on our kernel", ours, ["default"], parts[:1],
+                   ["linux"], {})
+        yield Boot("direct", "The patched one on our kernel with direct dispatch, by SIGSYS, then without", direct,
+                   ["signal", "direct"], parts, ["signal", "direct"], {})
+
+
+def run_boot(wine, boot):
+    """Boot a guest that runs the sample. What the guest says, even if that is nothing, is for the judge: of this run alone."""
+    out = OUT / boot.name
+    out.mkdir(parents=True, exist_ok=True)
+    initrd = out / "initrd.cpio"
+    guest.initramfs(initrd, guest.sample_script(wine, boot.ways), *boot.archives)
+    (out / "console.log").unlink(missing_ok=True)
+    campaign.guest(boot.kernel, initrd, "run", out, TIMEOUT, **boot.extra)
+    initrd.unlink()
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Judge what a Windows program's own system calls came to.")
-    parser.add_argument("--runs", required=True, metavar="DIR")
-    parser.add_argument("--splats", default=judge.SPLAT_LIST, metavar="FILE")
-    parser.add_argument("runs_named", nargs="+", metavar="RUN=EXPECTED[,EXPECTED]...",
-                        help="expected: " + ", ".join(EXPECTED))
-    options = parser.parse_args()
-
-    passed = failed = 0
-    for word in options.runs_named:
-        directory, _, several = word.partition("=")
-        ways = several.split(",")
-        if not set(ways) <= set(EXPECTED):
-            parser.error(f"{word}: what is to be expected, {', '.join(EXPECTED)}?")
-        parts = read_runs(os.path.join(options.runs, directory), len(ways))
-        if len(parts) > len(ways):
-            raise core.Error(f"{directory}: the program ran {len(parts)} times, and {len(ways)} were to be")
-        version = next((m[1] for m in map(VERSION.match, parts[0]) if m), "?")
-        runs = []
-        for way, lines in zip(ways, parts):
-            name = directory if len(ways) == 1 else f"{directory}, {way}"
-            run = Run(name, way, lines, options.splats)
-            print(f"== {name}: Linux {version}; every raw call should reach {EXPECTED[way]}")
-            try:
-                run.check_setup()
-                print("\n".join(run.table()))
-            except Broken as why:
-                failed += 1
-                print(f"BROKEN: {name}: {why}. The set-up does not work; that says nothing of the feature.",
-                      *(f"The kernel: {what}" for what, _ in run.splats),
-                      f"The end of {options.runs}/{directory}/console.log:", *run.excerpt(), sep="\n    ")
-                continue
-            run.check_calls()
-            for line in run.failures:
-                print(f"FAILED: {name}: {line}")
-            if not run.failures:
-                print(f"as it should be: {run.passed} subjects")
-            passed, failed = passed + run.passed, failed + len(run.failures)
-            runs.append(run)
-        head, *rows = side_by_side(runs)
-        if len(runs) > 1 and rows:
-            print(f"== {directory}: side by side", head, *rows, sep="\n")
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    if sys.argv[1:] not in ([], ["--check"]):
+        raise core.Error("usage: harness/do wine [--check]")
+    check_environment()
+    wine = host.own(os.environ["WINE"]) if is_own() else None
+    if sys.argv[1:]:
+        return 0
+    program, files = os.environ.get("EXE"), [os.path.realpath(file) for file in words("FILES")]
+    program = program and pathlib.Path(program).absolute()
+    for variable in ("KERNEL_IMAGE", "DIRECT_IMAGE"):
+        if os.environ.get(variable):
+            os.environ[variable] = os.path.realpath(os.environ[variable])
+    # The guests are what stands here, whatever the caller's environment has.
+    campaign.begin("wine", keep=["ACCEL"])
+    os.environ.update(QEMU_CPU=CPU, MEM=MEMORY, SMP="2")
+    for place in (OUT, host.PLACE):
+        place.mkdir(parents=True, exist_ok=True)
+    if not wine:
+        wine = wine_build.build()
+    wine.check_namespaces()
+    if program:
+        return run_program(wine, program, files, words("ARGS"))
+    expected = {}
+    for boot in boots(wine):
+        with core.step(boot.text):
+            run_boot(wine, boot)
+        expected[boot.name] = boot.expected
+    core.say("")
+    return wine_verdict.verdict(OUT, expected)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What goes into the guest: a Wine as a cpio archive, and the scripts that run Windows programs there.
+
+The guest's kernel unpacks the archive after its initramfs; /wine is then the root file system of Wine.
+"""
+
+import filecmp
+import os
+import shlex
+import shutil
+import subprocess
+
+from harness import core
+
+# Wine loads these before it tells of any.
+EARLY = {"system32/ntdll.dll", "system32/apisetschema.dll"}
+PREFIX = "/prefix"
+
+
+def install(source, target):
+    """Copy a file as a program, with the directories of TARGET."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    target.chmod(0o755)
+
+
+def link(source, target):
+    """Make TARGET another name of the file SOURCE."""
+    target.unlink(missing_ok=True)
+    os.link(source, target)
+
+
+def files_below(path):
+    """The files in a directory and all those below it; a file is itself the only one."""
+    return [file for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file() and not file.is_symlink()]
+
+
+def gather_unix(wine, tree, *shared):
+    """Fill TREE with the part of Wine that is Linux's, the SHARED files and directories, and a prefix without a file."""
+    shutil.rmtree(tree, ignore_errors=True)
+    for name in ("proc", "dev", "tmp", "root", "lib64", "prefix/drive_c/windows", "prefix/dosdevices"):
+        (tree / name).mkdir(parents=True)
+    files = {wine.loader, wine.server, *wine.libraries(
+        wine.loader, wine.server, *(f"{wine.unix}/{name}.so" for name in ("ntdll", "win32u", "ws2_32")))}
+    files.update(f"{wine.unix}/{file.name}" for file in wine.here(wine.unix).iterdir() if file.is_file())
+    for directory in shared:
+        place = wine.here(directory)
+        files.update(os.path.normpath(f"{directory}/{file.relative_to(place)}") for file in files_below(place))
+    for file in files:
+        install(wine.here(file), tree / file.lstrip("/"))
+    (tree / "prefix/dosdevices/c:").symlink_to("../drive_c")
+    (tree / "prefix/dosdevices/z:").symlink_to("/")
+    prefix = wine.here(wine.prefix)
+    for file in (prefix / ".update-timestamp", *prefix.glob("*.reg")):
+        shutil.copy2(file, tree / "prefix")
+    # wineboot does not update a prefix again if this file has the date that it had here.
+    inf = f"{wine.share}/wine.inf"
+    date = wine.here(inf).stat().st_mtime_ns
+    os.utime(tree / inf.lstrip("/"), ns=(date, date))
+
+
+def gather(wine, tree, program, modules):
+    """Fill TREE with a Wine that has these modules, and with the program."""
+    gather_unix(wine, tree, f"{wine.share}/wine.inf", f"{wine.share}/nls")
+    shutil.copy(program, tree / "prefix/drive_c")
+    # A module is found in the prefix, and then taken from where Wine has it.
+    windows = wine.here(wine.prefix) / "drive_c/windows"
+    there = {str(file.relative_to(windows)).lower(): file for file in windows.rglob("*")}
+    for module in sorted(EARLY | modules):
+        if module not in there:
+            raise core.Error(f"Wine loads windows/{module}, but its prefix does not have it")
+        name = there[module].relative_to(windows)
+        copy, other = tree / "prefix/drive_c/windows" / name, tree / wine.windows.lstrip("/") / name.name.lower()
+        install(there[module], copy)
+        if wine.here(f"{wine.windows}/{other.name}").is_file():
+            other.parent.mkdir(parents=True, exist_ok=True)
+            link(copy, other)
+
+
+def gather_all(wine, tree):
+    """Fill TREE with all that Wine has, for a program of which nothing is known.
+
+    It takes the guest's memory: debug information is left out, and a file that the prefix has a copy of is there once.
+    """
+    gather_unix(wine, tree, wine.share, wine.windows)
+    modules = tree / wine.windows.lstrip("/")
+    subprocess.run(["x86_64-w64-mingw32-strip", *files_below(modules)], stderr=subprocess.DEVNULL, check=False)
+    prefix = tree / "prefix/drive_c"
+    shutil.copytree(wine.here(wine.prefix) / "drive_c", prefix, symlinks=True, dirs_exist_ok=True)
+    for file in files_below(prefix / "windows"):
+        original = wine.here(f"{wine.windows}/{file.name}")
+        if original.is_file() and filecmp.cmp(file, original, shallow=False):
+            link(modules / file.name, file)
+
+
+def archive(tree, path):
+    """Write a tree as a cpio archive."""
+    names = sorted(str(file.relative_to(tree)) for file in tree.rglob("*"))
+    with open(path, "wb") as file:
+        subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], input="\n".join(names) + "\n", text=True,
+                       cwd=tree, stdout=file, check=True)
+
+
+def initramfs(path, script, *archives):
+    """Make the initramfs PATH of the test guest that runs the text SCRIPT; archives are unpacked one over the other."""
+    program = path.with_name("run-wine")
+    program.write_text(script, encoding="utf-8")
+    program.chmod(0o755)
+    core.run("pack", "--out", path, "--prog", program, "--", "./run-wine")
+    with open(path, "ab") as whole:
+        for part in archives:
+            with open(part, "rb") as file:
+                shutil.copyfileobj(file, whole)
+
+
+def sample_script(wine, ways):
+    """What the guest runs: the sample program once for each of the ways in which its calls are to come back."""
+    return f"""#!/bin/sh
+echo "wine: kernel $(uname -r)"
+mount -t proc proc /wine/proc && mount --bind /dev /wine/dev || exit 125
+in_wine() {{
+	env -i {shlex.join(wine.settings(PREFIX))} WINEDEBUG=fixme-all,warn+seh \\
+		WINE_SYSCALL_DISPATCH="$way" timeout -s KILL 300 /usr/bin/busybox chroot /wine "$@" </dev/null
+}}
+for way in {" ".join(ways)}; do
+	echo "wine: begin $way"
+	in_wine {wine.loader} 'C:\\raw.exe' >/tmp/out 2>/tmp/err
+	echo "wine: ended with status $?" >>/tmp/out
+	cat /tmp/out
+	echo "wine: processes with SIGSYS $(grep -c ':sigsys_handler system calls come by SIGSYS' /tmp/err)"
+	grep -v 'warn:seh:dispatch_exception' /tmp/err | head -n 100 | sed 's/^/stderr: /'
+	echo "wine: done"
+	# The next one finds a Wine that has just begun, as this one did.
+	in_wine {wine.server} -k 2>/dev/null
+done
+"""
+
+
+def program_script(wine, name, arguments):
+    """What the guest runs for a program of the user's in C:\\run.
+
+    What it prints goes through a pipe, as Wine draws on a terminal. Busybox changes the directory. The messages of Wine's
+    own services, which find no devices here, are left out.
+    """
+    command = shlex.join([wine.loader, f"C:\\run\\{name}", *arguments])
+    return f"""#!/bin/sh
+mount -t proc proc /wine/proc && mount --bind /dev /wine/dev && cp /usr/bin/busybox /wine/ || exit 125
+in_wine() {{
+	env -i {shlex.join(wine.settings(PREFIX))} \\
+		WINEDEBUG=fixme-all,warn+seh,err-wineboot,err-ntoskrnl,err-wineusb /usr/bin/busybox chroot /wine "$@"
+}}
+{{
+	in_wine /busybox sh -c 'cd {PREFIX}/drive_c/run && exec "$@"' - {command} \\
+		</dev/null 2>/tmp/err
+	echo $? >/tmp/status
+}} | cat
+grep -v 'warn:seh:' /tmp/err
+count=$(grep -c ':sigsys_handler system calls come by SIGSYS' /tmp/err)
+[ "$count" = 0 ] || echo "wine: processes whose own system calls came back by SIGSYS: $count"
+exit "$(cat /tmp/status)"
+"""

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Wine on this machine: what a Wine consists of, how its programs run here, and its prefix."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+from harness import core
+
+# Wine's own build and the archives of it, which are the same for every base.
+PLACE = core.BUILD / "wine"
+LINKER = "/lib64/ld-linux-x86-64.so.2"
+# No browser, no .NET, no desktop's menus: Wine runs without them.
+OVERRIDES = "mscoree,mshtml,winemenubuilder.exe="
+WANTED = ("Wanted is the directory that has bin/wine in it, of Wine 11.5 or later for x86-64;"
+          " without WINE= it is Debian's.")
+# The first Wine with Syscall User Dispatch.
+OLDEST = (11, 5)
+EM_X86_64 = 62
+# A program in the root file system $1. The program's end is awaited, then that of Wine's server $2.
+IN_ROOT = """root=$1 server=$2
+shift 2
+mount -t proc proc "${root%/}/proc" || exit
+[ "$root" = / ] || mount --rbind /dev "$root/dev" || exit
+chroot "$root" "$@" </dev/null
+status=$?
+chroot "$root" "$server" -w 2>/dev/null
+exit "$status"
+"""
+
+
+def once(stamp, inputs, make):
+    """Call make(), unless it was called with these inputs before: the file STAMP has their text."""
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == inputs:
+        return
+    stamp.unlink(missing_ok=True)
+    make()
+    stamp.write_text(inputs, encoding="utf-8")
+
+
+def logged(log, message, commands):
+    """Run commands one after the other, their output to LOG. If one fails, the end of the log is said above an Error."""
+    with open(log, "wb") as file:
+        status = any(subprocess.run(command, env=os.environ | {"LC_ALL": "C"}, stdin=subprocess.DEVNULL, stdout=file,
+                                    stderr=subprocess.STDOUT, check=False).returncode for command in commands)
+    if status:
+        core.say(*log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+        raise core.Error(f"{message}; the end of {log} stands above")
+
+
+def first(*paths):
+    """The first of these paths that exists, None if none does."""
+    return next((path for path in paths if os.path.exists(path)), None)
+
+
+class Wine:
+    """A Wine that can be run here.
+
+    ROOT is the root file system that it runs in. LOADER, SERVER, UNIX and WINDOWS (the directories of both kinds of
+    modules), SHARE and PREFIX are paths in it. WORK is the directory for what is made of it, NAME what people call it.
+    """
+
+    def __init__(self, name, root, loader, server, unix, share, prefix, work):
+        self.name, self.root, self.loader, self.server = name, str(root), str(loader), str(server)
+        self.unix, self.share, self.prefix, self.work = str(unix), str(share), str(prefix), work
+        self.windows = self.unix.removesuffix("-unix") + "-windows"
+
+    def here(self, path):
+        """Where a path of the root file system is on this machine."""
+        return pathlib.Path(self.root) / str(path).lstrip("/")
+
+    def settings(self, prefix, path="/usr/bin"):
+        """What Wine finds in its environment, here and in the guest: a list of NAME=VALUE."""
+        return [f"HOME={prefix}", "USER=root", f"PATH={path}", "LC_ALL=C", "WINEARCH=win64", f"WINESERVER={self.server}",
+                f"WINEDLLOVERRIDES={OVERRIDES}", f"WINEPREFIX={prefix}"]
+
+    def command(self, debug, *words):
+        """The command that runs such words here, with DEBUG as WINEDEBUG.
+
+        They run in a namespace of processes of their own, so that none is left, whatever happens.
+        """
+        user = ["--user", "--map-root-user"] if os.getuid() else []
+        return ["unshare", *user, "--mount", "--pid", "--fork", "--kill-child", "env", "-i",
+                *self.settings(self.prefix, "/usr/bin:/bin:/usr/sbin:/sbin"), f"WINEDEBUG={debug}",
+                "sh", "-c", IN_ROOT, "sh", self.root, self.server, *words]
+
+    def check_namespaces(self):
+        """An Error if Wine's programs cannot run here."""
+        done = subprocess.run(self.command("-all", self.server, "--version"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, errors="replace", check=False)
+        if done.returncode:
+            said = done.stdout.strip().rpartition("\n")[2]
+            raise core.Error(f"Wine cannot be run here in namespaces of its own: {said}. Run it as root, or allow user"
+                             " namespaces (sysctl kernel.unprivileged_userns_clone=1)")
+
+    def make_prefix(self):
+        """Make a new prefix, without a display."""
+        prefix = self.here(self.prefix)
+        shutil.rmtree(prefix, ignore_errors=True)
+        system = prefix / "drive_c/windows/system32"
+        system.mkdir(parents=True)
+        # Debian has it in a package of its own, and its Wine's user32.dll needs it.
+        zlib = self.here("/usr/x86_64-w64-mingw32/lib/zlib1.dll")
+        if zlib.is_file():
+            shutil.copy(zlib, system)
+        logged(self.work / "wineboot.log", "Wine cannot make a prefix",
+               [self.command("fixme-all", self.loader, "wineboot", "--init")])
+
+    def modules(self, program):
+        """Run the sample once in the prefix, by way of the exports alone; returns the modules that Wine loads.
+
+        They are paths below the prefix's windows/, in lower case.
+        """
+        log = self.work / "exports.log"
+        shutil.copy(program, self.here(self.prefix) / "drive_c")
+        logged(log, "the Windows program does not run here, even without raw calls",
+               [self.command("fixme-all,+loaddll", self.loader, f"C:\\{program.name}", "exports")])
+        found = re.findall(r':loaddll:.* Loaded L"[A-Za-z]:\\\\windows\\\\(.*)" at ',
+                           log.read_text(encoding="utf-8", errors="replace"), re.I)
+        modules = {module.lower().replace("\\\\", "/") for module in found}
+        if "system32/kernel32.dll" not in modules:
+            raise core.Error(f"Wine does not tell which modules it loads; see {log}")
+        return modules
+
+    def libraries(self, *files):
+        """What the loader finds for these files. Wine does without what it does not find."""
+        found = {LINKER}
+        for file in files:
+            text = subprocess.run(self.command("-all", LINKER, "--list", file), stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True, check=False).stdout
+            found.update(re.findall(r"^\s*(?:.* => )?(/\S+) \(0x", text, re.M))
+        gcc = [f"{top}/lib/x86_64-linux-gnu/libgcc_s.so.1" for top in ("/usr", "")]
+        found.update([path for path in gcc if self.here(path).exists()][:1])
+        return found
+
+
+def own(given):
+    """The installation of the user's in the directory GIVEN; an Error if it is none that can be used."""
+    wrong = f"WINE={given}"
+    if not os.path.exists(given):
+        raise core.Error(f"{wrong} does not exist. {WANTED}")
+    place = pathlib.Path(given).resolve()
+    if not place.is_dir():
+        raise core.Error(f"{wrong} is not a directory. {WANTED}")
+    loader = first(place / "bin/wine", place / "bin/wine64")
+    server = first(place / "bin/wineserver", place / "bin/wineserver64")
+    if not loader or not server:
+        raise core.Error(f"{wrong} is no Wine: there is no bin/wine, or no bin/wineserver. {WANTED}")
+    unix = first(*(place / library / "wine/x86_64-unix" for library in ("lib", "lib64", "lib/x86_64-linux-gnu")))
+    if not unix or not (unix / "ntdll.so").is_file():
+        others = {path.name for depth in ("", "*/", "*/*/") for path in place.glob(f"lib*/{depth}*-unix")}
+        raise core.Error(f"{wrong} is not for x86-64: there is no lib/wine/x86_64-unix/ntdll.so"
+                         f" (it has: {' '.join(sorted(others)) or 'none of its kind'}). {WANTED}")
+    with open(unix / "ntdll.so", "rb") as file:
+        machine = int.from_bytes(file.read(20)[18:], "little")
+    if machine != EM_X86_64:
+        raise core.Error(f"{wrong}: its ntdll.so is for another architecture (ELF machine {machine}). {WANTED}")
+    wine = Wine(None, "/", loader, server, unix, place / "share/wine", PLACE / "own/prefix", PLACE / "own")
+    for file in (f"{wine.share}/wine.inf", f"{wine.windows}/ntdll.dll"):
+        if not os.path.isfile(file):
+            raise core.Error(f"{wrong} is not complete: {os.path.relpath(file, place)} is missing. {WANTED}")
+    wine.name = f"{version(wine, wrong)} of {given}"
+    return wine
+
+
+def version(wine, wrong):
+    """What a Wine says when it is asked for its version; an Error, which begins with WRONG, if it is too old."""
+    try:
+        done = subprocess.run([wine.loader, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace", check=False)
+        said, failed = done.stdout.strip(), done.returncode
+    except OSError as error:
+        said, failed = error.strerror, True
+    if failed:
+        raise core.Error(f"{wrong}: {wine.loader} --version fails: {said or 'it prints nothing'}")
+    number = re.search(r"^wine-(\d+)(?:\.(\d+))?", said, re.M)
+    if not number:
+        raise core.Error(f"{wrong}: {wine.loader} --version says '{said}', and not which Wine it is. {WANTED}")
+    if tuple(int(part or 0) for part in number.groups()) < OLDEST:
+        raise core.Error(f"{wrong} is Wine {number[0].removeprefix('wine-')}, too old:"
+                         f" Syscall User Dispatch came with {'.'.join(map(str, OLDEST))}. {WANTED}")
+    return said

@@ -130,3 +130,21 @@ def main(check):
     for line in said:
         print(line)
     sys.exit(bool(said))
+
+
+def tool(command, *arguments):
+    """Runs a check that is what one tool says, in ROOT: it fails if the tool does."""
+    def check():
+        core.need_command(command)
+        sys.exit(subprocess.run([command, *arguments], cwd=ROOT, check=False).returncode)
+
+    main(check)
+
+
+def programs(interpreter, suffix=None):
+    """The files of the repository's own programs, from ROOT on: by what their first line names, or by a suffix."""
+    for path in sorted(path for top in (".ci", "harness", "samples") for path in (ROOT / top).rglob("*") if path.is_file()):
+        with open(path, "rb") as file:
+            first = file.readline().decode(errors="replace")
+        if path.suffix == suffix or re.match(f"#!.*{interpreter}", first):
+            yield path.relative_to(ROOT)

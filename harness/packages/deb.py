@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Build Debian packages of the patched kernel by its own bindeb-pkg.
 
-linux-image, linux-headers and linux-libc-dev go to build/<base>/deb/; their paths are
-printed. What is compiled stays in build/<base>/deb/NAME/, so that an interrupted build
-goes on from there.
+linux-image, linux-headers and linux-libc-dev go to build/<base>/deb/; their
+paths are printed. What is compiled stays in build/<base>/deb/NAME/, so that an
+interrupted build goes on from there.
 
 Usage: harness/do deb
        harness/do deb --config    configure only, print the path of the .config
@@ -13,7 +13,7 @@ Environment: KCONFIG, a kernel's configuration file; or a name in
 harness/build/configs/; or cloud-amd64, the default: the configuration of
 Debian's own kernel of that name, from the package linux-config-<version>. On top
 goes harness/build/configs/deb.config. The name, without config- and .config,
-becomes part of the kernel's version, such as 5.10.262-sud-cloud-amd64.
+becomes part of the kernel's version, such as <version>-sud-cloud-amd64.
 """
 
 import lzma

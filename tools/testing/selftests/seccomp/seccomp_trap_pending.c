@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The SIGSYS of SECCOMP_RET_TRAP arrives although another SIGSYS is pending for
- * the thread: it comes first, with its own siginfo, and the other one after it.
+ * The SIGSYS of SECCOMP_RET_TRAP arrives although another SIGSYS is pending
+ * for the thread. It arrives first, with its own siginfo, and the other one
+ * follows.
  *
  * The tracer is the test itself. The tracee stops at the entry of getppid(),
- * which its filter traps, and is sent the other signal meanwhile: that is
- * pending then when the filter is asked.
+ * which its filter traps. The tracer then sends the other signal, which is
+ * pending when the filter runs.
  */
 
 #ifndef _GNU_SOURCE
@@ -40,9 +41,9 @@
 /* PTRACE_EVENTMSG_SYSCALL_ENTRY, of <linux/ptrace.h> */
 #define EVENTMSG_ENTRY	1
 
-/* Of the tracee, for the tracer. */
+/* Written by the tracee, and read by the tracer. */
 struct shared {
-	/* how often the handler ran, and what it got */
+	/* the number of times the handler ran, and its siginfo */
 	unsigned int handled;
 	siginfo_t info[4];
 };
@@ -75,7 +76,7 @@ static long install_filter(void)
 	return syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
 }
 
-/* One and the same place, for si_call_addr. */
+/* One place for all calls, because of si_call_addr. */
 static void __attribute__((noinline)) trapped_call(void)
 {
 	syscall(__NR_getppid);
@@ -90,11 +91,11 @@ static void tracee(void)
 
 	if (sigaction(SIGSYS, &act, NULL) || install_filter())
 		_exit(80);
-	/* Alone: what the filter's signal is like. */
+	/* The filter's signal when it arrives alone. */
 	trapped_call();
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 		_exit(81);
-	/* Not raise(): getppid() is to be the next call. */
+	/* Not raise(): getppid() must be the next call. */
 	kill(getpid(), SIGSTOP);
 	trapped_call();
 	_exit(0);
@@ -120,7 +121,7 @@ static int send_queued(pid_t pid)
 	return syscall(__NR_rt_tgsigqueueinfo, pid, pid, SIGSYS, &info);
 }
 
-/* With no room for its siginfo, the signal is a bit and nothing else. */
+/* With no room for its siginfo, the signal is a pending bit only. */
 static int send_bare(pid_t pid)
 {
 	struct rlimit old, none;
@@ -134,7 +135,7 @@ static int send_bare(pid_t pid)
 	return prlimit(pid, RLIMIT_SIGPENDING, &old, NULL);
 }
 
-/* Not for the thread but for its process. */
+/* Sent to the process, not to the thread. */
 static int send_kill(pid_t pid)
 {
 	return kill(pid, SIGSYS);
@@ -200,7 +201,7 @@ FIXTURE_SETUP(trap_pending)
 	EXPECT_EQ(__NR_getppid, s->info[0].si_syscall);
 	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, self->pid, NULL, flags));
 
-	/* On to the entry of getppid(). */
+	/* Go on to the entry of getppid(). */
 	ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, self->pid, NULL, NULL));
 	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
 	ASSERT_TRUE(WIFSTOPPED(status));
@@ -214,11 +215,11 @@ FIXTURE_TEARDOWN(trap_pending)
 {
 }
 
-/* As it is when it comes alone. */
+/* The siginfo equals that of the signal when it arrives alone. */
 static void check_trap(struct __test_metadata *_metadata, siginfo_t *info)
 {
 	EXPECT_EQ(0, memcmp(&s->info[0], info, sizeof(*info))) {
-		TH_LOG("not the siginfo of the filter: si_code %d",
+		TH_LOG("not the filter's siginfo: si_code %d",
 		       info->si_code);
 	}
 }

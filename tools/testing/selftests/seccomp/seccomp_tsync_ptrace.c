@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A seccomp filter that another thread installs with
- * SECCOMP_FILTER_FLAG_TSYNC while a thread sits in a ptrace syscall-entry
- * stop applies to the very system call that the thread is stopped at: the
- * stop comes before seccomp, and the filter is there when it ends.
+ * While a thread is in a ptrace syscall-entry stop, another thread installs a
+ * seccomp filter with SECCOMP_FILTER_FLAG_TSYNC. The filter applies to the
+ * very system call at which the thread is stopped: the stop comes before
+ * seccomp, and the filter is installed when the stop ends.
  *
- * The tracer is the test itself. The tracee has two threads: the leader is
- * traced and stops at the entry of getppid(), the other one is not traced
- * and installs the filter meanwhile.
+ * The tracer is the test itself. The tracee has two threads. The leader is
+ * traced and stops at the entry of getppid(). The other one is not traced and
+ * installs the filter meanwhile.
  */
 
 #ifndef _GNU_SOURCE
@@ -29,10 +29,12 @@
 
 #include "../kselftest_harness.h"
 
-/* What the filter makes of getppid(), an errno that nothing else returns. */
+/*
+ * The filter makes getppid() fail with this error, which nothing else returns.
+ */
 #define FILTER_ERRNO	ENOTNAM
 
-/* The part of struct ptrace_syscall_info that is looked at, from its UAPI. */
+/* The fields of struct ptrace_syscall_info that are used, from its UAPI. */
 #define GET_SYSCALL_INFO	0x420e
 #define INFO_ENTRY		1
 #define INFO_EXIT		2
@@ -55,7 +57,7 @@ struct syscall_info {
 	};
 };
 
-/* Between the tracer and the two threads of the tracee. */
+/* Memory that the tracer shares with the two threads of the tracee. */
 struct shared {
 	int go[2];
 	int done[2];
@@ -130,7 +132,7 @@ FIXTURE(tsync_ptrace)
 
 FIXTURE_VARIANT(tsync_ptrace)
 {
-	/* A filter that allows everything, from before the stop. */
+	/* A filter that allows everything was installed before the stop. */
 	bool filtered_before;
 	uint32_t action;
 };
@@ -169,7 +171,7 @@ FIXTURE_SETUP(tsync_ptrace)
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->s);
 	self->s->action = variant->action;
-	/* What an unrun system call leaves behind. */
+	/* The value that is left if the system call does not run. */
 	self->s->ret = -2;
 	self->s->installed = -2;
 	ASSERT_EQ(0, pipe(self->s->go));
@@ -187,7 +189,7 @@ FIXTURE_SETUP(tsync_ptrace)
 	ASSERT_EQ(SIGSTOP, WSTOPSIG(status));
 	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, self->pid, NULL, flags));
 
-	/* On to the entry of getppid(). */
+	/* Go on to the entry of getppid(). */
 	do {
 		ASSERT_EQ(0, ptrace(PTRACE_SYSCALL, self->pid, NULL, NULL));
 		ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
@@ -202,7 +204,7 @@ FIXTURE_TEARDOWN(tsync_ptrace)
 {
 }
 
-/* Let the second thread install the filter; the first one stays stopped. */
+/* The second thread installs the filter, and the first one stays stopped. */
 static void install_from_sibling(struct __test_metadata *_metadata,
 				 struct shared *s)
 {
@@ -233,8 +235,8 @@ static void check_end(struct __test_metadata *_metadata, struct shared *s,
 	}
 }
 
-/* The tracer lets go: nothing but the new filter looks at the call. */
-TEST_F(tsync_ptrace, applies_after_cont)
+/* The tracer stops observing: only the new filter checks the call. */
+TEST_F(tsync_ptrace, filter_applies_after_cont)
 {
 	int status;
 
@@ -244,8 +246,8 @@ TEST_F(tsync_ptrace, applies_after_cont)
 	check_end(_metadata, self->s, status);
 }
 
-/* The tracer goes on to the exit stop, which shows what the filter did. */
-TEST_F(tsync_ptrace, applies_and_exit_is_reported)
+/* The tracer goes on to the exit stop, which shows the filter's result. */
+TEST_F(tsync_ptrace, filter_applies_and_exit_is_reported)
 {
 	struct syscall_info info;
 	int status;
@@ -258,7 +260,7 @@ TEST_F(tsync_ptrace, applies_and_exit_is_reported)
 		ASSERT_LT(0, ptrace(GET_SYSCALL_INFO, self->pid,
 				    sizeof(info), &info));
 		EXPECT_EQ(INFO_EXIT, info.op);
-		/* A kernel may show this stop on its way to the kill, too. */
+		/* A kernel may show this stop before the kill, too. */
 		if (variant->action != SECCOMP_RET_KILL_PROCESS) {
 			EXPECT_EQ(1, info.exit.is_error);
 			EXPECT_EQ(-FILTER_ERRNO, info.exit.rval);
@@ -269,8 +271,8 @@ TEST_F(tsync_ptrace, applies_and_exit_is_reported)
 	check_end(_metadata, self->s, status);
 }
 
-/* The tracer is gone before the call goes on. */
-TEST_F(tsync_ptrace, applies_after_detach)
+/* The tracer detaches before the call goes on. */
+TEST_F(tsync_ptrace, filter_applies_after_detach)
 {
 	int status;
 

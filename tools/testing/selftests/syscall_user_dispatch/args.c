@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Syscall User Dispatch: the arguments of the prctl (rules A1 to A10, A12)
- * and a kernel without the feature (A12, K1). Rule A11 is entry.c's, but the
- * edges that it moves are minded here: see sud_full_width().
+ * Syscall User Dispatch: the arguments of the prctl (rules A1 to A10, A12) and
+ * a kernel without the feature (A12, K1).
+ *
+ * entry.c tests rule A11. The edges that it moves are respected here: see
+ * sud_full_width().
  */
 #include <linux/prctl.h>
 
-/* Whether the header itself has them all: sud.h fills the gaps. */
+/* Does the header itself define all of them? sud.h fills the gaps. */
 #if defined(PR_SET_SYSCALL_USER_DISPATCH) &&				\
 	defined(PR_SYS_DISPATCH_OFF) && defined(PR_SYS_DISPATCH_ON) &&	\
 	defined(PR_SYS_DISPATCH_EXCLUSIVE_ON) &&			\
@@ -34,7 +36,7 @@
 
 #define NOBODY 65534
 
-/* Offers itself to the kernel where the test must not get it armed. */
+/* The selector of calls that must fail: it must never be in force. */
 static volatile uint8_t other_selector;
 
 static_assert(PR_SET_SYSCALL_USER_DISPATCH == 59, "ABI");
@@ -54,7 +56,7 @@ TEST(A1_constants_in_header)
 	}
 }
 
-/* What most tests here need: foreign code, a handler. */
+/* Most tests here need foreign code and a handler. */
 FIXTURE(args) {};
 
 FIXTURE_SETUP(args)
@@ -66,7 +68,7 @@ FIXTURE_TEARDOWN(args)
 {
 }
 
-/* Off, as seen from foreign code. */
+/* Make a foreign call with the selector at BLOCK. Return: as sud_probe(). */
 static int probe_blocked(volatile uint8_t *selector)
 {
 	int ret;
@@ -99,7 +101,7 @@ TEST_F(args, A1_unknown_op)
 }
 
 #if SUD_WORD_BITS == 64
-/* An int would see OFF, EXCLUSIVE and INCLUSIVE. */
+/* Cut to an int, these would be OFF, EXCLUSIVE and INCLUSIVE. */
 TEST_F(args, A1_op_is_unsigned_long)
 {
 	sud_uword high, op;
@@ -122,7 +124,7 @@ TEST_F(args, A1_op_is_unsigned_long)
 }
 #endif
 
-/* The same by the C library's prctl(), and what it makes of errno. */
+/* The same by the C library's prctl(), which sets errno. */
 TEST_F(args, A1_libc_errno)
 {
 	SUD_REQUIRE();
@@ -167,12 +169,12 @@ TEST_F(args, A2_off_takes_no_combination)
 	EXPECT_EQ(-EINVAL, sud_arm(SUD_OFF, 0, 1, &sud_selector));
 	EXPECT_EQ(-EINVAL, sud_arm(SUD_OFF, SUD_NATIVE_OFFSET,
 				   SUD_NATIVE_LENGTH, &sud_selector));
-	/* Two that cancel each other out. */
+	/* Their sum is 0. */
 	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 1, SUD_UWORD_MAX, 0));
 	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, SUD_UWORD_MAX, 1, 0));
 }
 
-/* Not by sud_available(): this is the thread's first such call. */
+/* Before SUD_REQUIRE(), so that this is the thread's first such call. */
 TEST_F(args, A2_off_when_never_armed)
 {
 	long ret = sud_off();
@@ -193,7 +195,7 @@ TEST_F(args, A2_off_disarms)
 	EXPECT_EQ(0, sud_off());
 }
 
-/* A range that is bad: empty, or with a sum that wraps, where one can. */
+/* A bad range: it is empty, or its sum wraps where a sum can wrap. */
 static void check_bad_range(struct __test_metadata *_metadata, sud_uword op,
 			    sud_uword offset, sud_uword length)
 {
@@ -207,7 +209,7 @@ static void check_bad_range(struct __test_metadata *_metadata, sud_uword op,
 	EXPECT_EQ(0, probe_blocked(&sud_selector));
 }
 
-/* A3 to A5: the edges of a range, each by name. */
+/* A3 to A5: the edges of a range, named by the variants. */
 FIXTURE(bad_exclusive) {};
 FIXTURE_VARIANT(bad_exclusive) { sud_uword offset, length; };
 FIXTURE_SETUP(bad_exclusive) { ASSERT_TRUE(sud_setup()); }
@@ -367,7 +369,9 @@ FIXTURE_VARIANT_ADD(kernel_selector, text) { KERNEL_TEXT };
 FIXTURE_VARIANT_ADD(kernel_selector, top_page) { (sud_uword)-4096 };
 FIXTURE_VARIANT_ADD(kernel_selector, top_byte) { KERNEL_TOP };
 
-/* What is not the kernel's is accepted. Armed so, all calls here are exempt. */
+/*
+ * An address that is not the kernel's is accepted. All calls here are exempt.
+ */
 static void check_not_kernel(struct __test_metadata *_metadata,
 			     sud_uword selector)
 {
@@ -405,14 +409,14 @@ TEST_F(kernel_selector, A6_EFAULT_inclusive)
 	EXPECT_EQ(0, sud_probe());
 }
 
-/* OFF takes no selector at all, so that its address is never looked at. */
+/* OFF takes no selector, so its address is not checked. */
 TEST_F(kernel_selector, A6_off_is_EINVAL)
 {
 	SUD_REQUIRE();
 	EXPECT_EQ(-EINVAL, sud_prctl(SUD_OFF, 0, 0, variant->selector));
 }
 
-/* Nothing is read when arming: all calls made here are exempt. */
+/* Arming reads nothing, and all calls made here are exempt. */
 TEST_F(args, A6_unmapped_accepted)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
@@ -446,7 +450,7 @@ TEST_F(args, A6_prot_none_accepted)
 	}
 }
 
-/* Neither is the byte's value looked at. */
+/* Arming does not check the byte's value. */
 TEST_F(args, A6_any_value_accepted)
 {
 	SUD_REQUIRE();
@@ -493,8 +497,8 @@ TEST_F(args, A7_range_before_selector_inclusive)
 }
 
 /*
- * A8: calls that fail. Each offers something that would show if it were kept:
- * a range that exempts foreign code, or another selector.
+ * A8: calls that fail. Each one offers a range that exempts foreign code, or
+ * another selector. The tests notice if the kernel keeps one of these.
  */
 struct bad_call {
 	const char *name;
@@ -502,7 +506,7 @@ struct bad_call {
 	/* with EFAULT it is one of the kernel's */
 	const volatile void *selector;
 	int error;
-	/* it is bad only where a register is as wide as the kernel's long */
+	/* it is bad only if a register is as wide as the kernel's long */
 	bool full_width;
 };
 
@@ -526,7 +530,7 @@ static const struct bad_call bad_calls[] = {
 	  EFAULT, true },
 };
 
-/* The next one that is bad here, or NULL; the first is bad everywhere. */
+/* The next call that is bad here, or NULL. The first is bad everywhere. */
 static const struct bad_call *next_bad_call(const struct bad_call *call)
 {
 	for (call++; call < bad_calls + ARRAY_SIZE(bad_calls); call++) {
@@ -543,7 +547,7 @@ static long make_bad_call(const struct bad_call *call)
 			 SUD_PTR(call->selector));
 }
 
-/* The bad call's result, also where INCLUSIVE is not known. */
+/* The bad call's result, also if the kernel does not know INCLUSIVE. */
 static int bad_error(const struct bad_call *call, bool has_inclusive)
 {
 	return call->op == SUD_INCL && !has_inclusive ? EINVAL : call->error;
@@ -562,10 +566,14 @@ static void check_A8(struct __test_metadata *_metadata, sud_uword op,
 			TH_LOG("%s", call->name);
 		}
 
-		/* Ours alone decides, both ways. */
+		/*
+		 * The selector of the armed thread alone decides, at both
+		 * values.
+		 */
 		other_selector = SUD_ALLOW;
 		EXPECT_EQ(1, probe_blocked(&sud_selector)) {
-			TH_LOG("%s: the earlier one is lost", call->name);
+			TH_LOG("%s: the earlier configuration is lost",
+			       call->name);
 		}
 		other_selector = SUD_BLOCK;
 		EXPECT_EQ(0, sud_probe()) {
@@ -639,7 +647,7 @@ TEST_F(args, A9_replaces_range)
 	EXPECT_EQ(1, probe_blocked(&sud_selector));
 	ASSERT_EQ(0, sud_arm(SUD_EXCL, 0, SUD_UWORD_MAX, &sud_selector));
 	EXPECT_EQ(0, probe_blocked(&sud_selector));
-	/* Only the offset differs, then only the length. */
+	/* Only the offset differs. After that, only the length. */
 	ASSERT_EQ(0, sud_arm(SUD_EXCL, SUD_FOREIGN, SUD_NATIVE_LENGTH,
 			     &sud_selector));
 	EXPECT_EQ(0, probe_blocked(&sud_selector));
@@ -654,7 +662,7 @@ TEST_F(args, A9_replaces_mode)
 	SUD_REQUIRE_INCLUSIVE();
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 	EXPECT_EQ(1, probe_blocked(&sud_selector));
-	/* The same range the other way round leaves foreign code exempt. */
+	/* The same range in the other mode leaves foreign code exempt. */
 	ASSERT_EQ(0, sud_arm(SUD_INCL, SUD_NATIVE_OFFSET, SUD_NATIVE_LENGTH,
 			     &sud_selector));
 	EXPECT_EQ(0, probe_blocked(&sud_selector));
@@ -664,7 +672,7 @@ TEST_F(args, A9_replaces_mode)
 	EXPECT_EQ(1, probe_blocked(&sud_selector));
 }
 
-/* Armed by a call that the new configuration would dispatch. */
+/* The thread arms itself by a call that the new configuration dispatches. */
 TEST_F(args, A9_own_return_is_normal)
 {
 	long arm, first;
@@ -692,7 +700,7 @@ TEST_F(args, A9_own_return_is_normal_nothing_exempt)
 	sud_selector = SUD_BLOCK;
 	arm = sud_arm(SUD_EXCL, 0, 0, &sud_selector);
 	seen = sud_count;
-	/* The next call already is not. */
+	/* The next call is dispatched already. */
 	first = syscall(SUD_NR_CLOSE, -1);
 	sud_selector = SUD_ALLOW;
 
@@ -702,7 +710,7 @@ TEST_F(args, A9_own_return_is_normal_nothing_exempt)
 	EXPECT_EQ(1, sud_count);
 }
 
-/* The return is normal for failing calls as well. */
+/* Failing calls return normally, too. */
 TEST_F(args, A9_failure_from_foreign_code)
 {
 	SUD_REQUIRE();
@@ -725,7 +733,7 @@ TEST_F(args, A9_off_from_foreign_code)
 	EXPECT_EQ(0, probe_blocked(&sud_selector));
 }
 
-/* A10: who may. */
+/* A10: no privilege is needed, and filters may veto. */
 static bool has_capabilities(void)
 {
 	struct __user_cap_header_struct header = {
@@ -740,7 +748,7 @@ static bool has_capabilities(void)
 
 static void check_A10(struct __test_metadata *_metadata)
 {
-	/* Whoever runs the test without privilege is nobody already. */
+	/* Without root, the test has no privilege to give up. */
 	if (geteuid() == 0) {
 		ASSERT_EQ(0, setgroups(0, NULL));
 		ASSERT_EQ(0, setresgid(NOBODY, NOBODY, NOBODY));
@@ -755,13 +763,13 @@ static void check_A10(struct __test_metadata *_metadata)
 	EXPECT_EQ(0, probe_blocked(&sud_selector));
 }
 
-TEST_F(args, A10_nobody)
+TEST_F(args, A10_unprivileged_may_arm)
 {
 	SUD_REQUIRE();
 	check_A10(_metadata);
 }
 
-TEST_F(args, A10_nobody_no_new_privs)
+TEST_F(args, A10_unprivileged_may_arm_with_no_new_privs)
 {
 	SUD_REQUIRE();
 	ASSERT_EQ(0, prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL));
@@ -778,7 +786,7 @@ TEST_F(args, A10_seccomp_veto)
 	EXPECT_EQ(-EPERM, sud_arm(SUD_INCL, SUD_FOREIGN, 4096, &sud_selector));
 	EXPECT_EQ(0, probe_blocked(&sud_selector));
 	EXPECT_EQ(-EPERM, sud_off());
-	/* Vetoed before the arguments are looked at. */
+	/* The filter vetoes before the kernel checks the arguments. */
 	EXPECT_EQ(-EPERM, sud_prctl(3, 0, 0, KERNEL_TOP));
 }
 
@@ -795,8 +803,8 @@ TEST_F(args, A10_seccomp_veto_keeps_armed)
 }
 
 /*
- * A kernel without the feature. These two run on every kernel: whether the
- * feature is there decides which way round the assertions stand.
+ * A kernel without the feature. These two tests run on every kernel. The
+ * results that they expect depend on whether the feature is there.
  */
 TEST(A12_all_or_nothing)
 {
@@ -812,18 +820,18 @@ TEST(A12_all_or_nothing)
 		EXPECT_EQ(available ? -EFAULT : -EINVAL,
 			  sud_prctl(SUD_EXCL, 0, 0, KERNEL_TOP));
 
-	/* Unknown operations fail alike. */
+	/* Unknown operations fail in the same way. */
 	EXPECT_EQ(-EINVAL, sud_prctl(3, 0, 0, 0));
 	EXPECT_EQ(-EINVAL, sud_prctl(SUD_UWORD_MAX, 0, 0, 0));
 
-	/* Where arming fails nothing is dispatched. */
+	/* If arming fails, nothing is dispatched. */
 	ASSERT_TRUE(sud_setup());
 	sud_arm_native(&sud_selector);
 	EXPECT_EQ(available, probe_blocked(&sud_selector));
 }
 
 /*
- * Count the kernel's symbols that bear the feature's name.
+ * Count the kernel's symbols that have the feature's name in theirs.
  *
  * Return: how many, or -1 if the kernel lists no symbols.
  */
@@ -851,7 +859,9 @@ TEST(K1_code_iff_feature)
 	bool available = sud_available();
 	int found = feature_symbols();
 
-	/* Without a symbol table A12_all_or_nothing has said all there is. */
+	/*
+	 * Without a symbol table, A12_all_or_nothing has tested all there is.
+	 */
 	if (found < 0)
 		return;
 	EXPECT_EQ(available, found > 0) {
@@ -860,7 +870,7 @@ TEST(K1_code_iff_feature)
 	}
 }
 
-/* Direct dispatch is there, with all of it, or it is not, and says so each time. */
+/* Direct dispatch is there completely, or each of its requests fails. */
 TEST(X1_all_or_nothing)
 {
 	long option = 0x53554448;	/* PR_SET_SYSCALL_USER_DISPATCH_HANDLER */

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a system call costs with Syscall User Dispatch, and what it costs with
- * what one would have used instead.
+ * The cost of a system call with Syscall User Dispatch and with its
+ * alternatives.
  *
- * Not a test: it decides nothing. It prints tab-separated lines: which ABI this
- * is, how the kernel is entered, what is measured, the unit, how many batches
- * of how many calls were timed, and the first quartile, the median and the
- * third quartile of what a call cost in a batch. Lines that begin with # tell
- * what could not be had.
+ * This is not a test: it decides nothing. It prints tab-separated lines: the
+ * ABI, the way into the kernel, the measure, the unit, the number of batches
+ * timed and of calls in a batch, and the first quartile, the median and the
+ * third quartile of the cost of a call. Lines that begin with # name measures
+ * that failed.
  *
- * The calls are getppid(), which does next to nothing itself. What each of them
- * returns is looked at: who intercepts one leaves a value there that the kernel
- * never returns. A wrong one ends the program with a failure.
+ * The calls are getppid(), which does next to nothing itself. The return value
+ * of each call is checked: an intercepted call returns a value that the kernel
+ * never returns. A wrong value ends the program with a failure.
  *
  * The unit is the nanosecond, or with -t a tick of the processor's time stamp
- * counter. Under QEMU's "-icount shift=0" that is one instruction of the guest.
+ * counter. Under QEMU's "-icount shift=0" a tick is one instruction of the
+ * guest.
  *
- * A machine is not always as fast. So all is measured in turns, a few batches
- * at a time, and on one processor, but for the threads.
+ * The speed of a machine varies. All is therefore measured in turns of a few
+ * batches, and on one processor, except for the threads.
  */
 #include "sud_direct.h"
 #include "sud_seccomp.h"
@@ -31,12 +32,12 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
-/* What an intercepted call returns; no process has this number. */
+/* The return value of an intercepted call. No process has this number. */
 #define INTERCEPTED	0x5355440
 
 #define MAX_THREADS	64
 
-/* Timed in each turn, and run before that. */
+/* The batches that are timed in each turn, and those before them. */
 #define BATCHES		10
 #define WARM_UP		2
 
@@ -84,7 +85,7 @@ static __always_inline long by_syscall(void)
 #define FIRST_WAY	"syscall"
 #define BY_FIRST_WAY	by_syscall
 #else
-/* sysenter, syscall, or for want of both int 0x80: the processor decides. */
+/* sysenter, syscall or int 0x80: the processor decides. */
 static __always_inline long by_vdso(void)
 {
 	long ret;
@@ -106,22 +107,22 @@ static unsigned int way;	/* as in ways[] */
 
 #define N_WAYS (sizeof(ways) / sizeof(*ways))
 
-/* ---- What is measured ---- */
+/* ---- The measures ---- */
 
 struct measure {
 	const char *name;
 	unsigned int calls;	/* in a batch */
-	bool any_way;		/* else by the first one only */
+	bool any_way;		/* otherwise by the first one only */
 
 	/* Return: 0, or the negative error number. */
 	long (*set_up)(void);
-	/* Return: how many calls did not return what they should. */
+	/* Return: the number of calls with a wrong return value. */
 	unsigned int (*batch)(unsigned int calls);
 	/* Runs the batches. */
 	void (*run)(const struct measure *m);
 };
 
-/* What a child leaves behind. */
+/* The results of a child. */
 static struct shared {
 	unsigned int n;		/* batches that were timed */
 	unsigned int wrong;	/* calls */
@@ -133,9 +134,10 @@ static struct shared {
 static long parent;
 
 /*
- * Make calls, each of which has to return this much. If it is intercepted, the
- * selector is set for each of them. Nothing else is in the loop, and the way is
- * chosen outside of it, as all that is here is counted too.
+ * Make calls, and count those that do not return this value. If calls are
+ * intercepted, the selector is set for each of them. The loop has nothing else
+ * in it, and the way is chosen outside of it, because everything in it is
+ * measured.
  */
 static __always_inline unsigned int
 calls_by(long (*call)(void), unsigned int calls, long want, bool block)
@@ -207,7 +209,7 @@ static long allow(void)
 	return sud_arm(SUD_EXCL, 0, 0, &shared->selector);
 }
 
-/* For SIGSYS of both kinds. The return has to be let through. */
+/* Handles SIGSYS of both kinds. The return from the handler must run. */
 static void emulate(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
@@ -243,7 +245,7 @@ static unsigned int calls_blocked(unsigned int calls)
 extern const char direct_empty[], direct_saves[]
 	__attribute__((visibility("hidden")));
 
-/* What XSAVE takes, and what it is to save: x87, SSE, AVX and AVX-512. */
+/* The memory and the components for XSAVE: x87, SSE, AVX and AVX-512. */
 uint64_t save_area __attribute__((visibility("hidden")));
 #define SAVED	"0xe7"
 
@@ -255,13 +257,13 @@ long serve_direct(long nr)
 }
 
 asm(".pushsection .text\n"
-	/* The least that a handler can be. */
+	/* The smallest possible handler. */
 	"direct_empty:\n"
 	"	mov	$0x5355440, %eax\n"
 	"	jmp	*%rcx\n"
 	/*
-	 * What a function in C may change is as it was, but for rax. XSAVE
-	 * wants a header of zeros, and the mask in edx and eax.
+	 * All registers that a function in C may change are restored, except
+	 * rax. XSAVE needs a header of zeros, and the mask in edx and eax.
 	 */
 	"direct_saves:\n"
 	"	lea	-128(%rsp), %rsp\n"
@@ -347,9 +349,9 @@ static unsigned int flips(unsigned int calls)
 	return 0;
 }
 
-/* ---- What else there is ---- */
+/* ---- The alternatives ---- */
 
-/* As Wine once did it: who may make calls is known by the address. */
+/* As Wine once did it: a filter tells native code by its address. */
 static long filter_by_address(void)
 {
 	struct sock_filter code[] = {
@@ -405,7 +407,7 @@ static long notify(void)
 	return 0;
 }
 
-/* Nothing that the tracee calls is run, so it tells by memory when it is done. */
+/* No call of the tracee is run, so it tells by memory that it is done. */
 static void run_emulated(const struct measure *m)
 {
 	struct user_regs_struct regs;
@@ -439,7 +441,7 @@ static void run_emulated(const struct measure *m)
 	waitpid(pid, &status, 0);
 }
 
-/* One call in two turns dispatch on, the other one off. */
+/* Of two calls, one turns dispatch on, and the other turns it off. */
 static unsigned int prctls(unsigned int calls)
 {
 	unsigned int wrong = 0, i;
@@ -470,7 +472,7 @@ static unsigned int forks(unsigned int calls)
 
 static char *self[] = { "/proc/self/exe", "-x", NULL };
 
-/* This program again, which ends at once. */
+/* Execute this program again, which ends at once. */
 static unsigned int execs(unsigned int calls)
 {
 	unsigned int wrong = 0;
@@ -488,7 +490,7 @@ static unsigned int execs(unsigned int calls)
 	return wrong;
 }
 
-/* ---- Many threads, all of them armed, and all at it together ---- */
+/* ---- Many armed threads that make calls at the same time ---- */
 
 static unsigned int threads;
 static bool share_selector;
@@ -573,7 +575,7 @@ struct row {
 	unsigned int threads;
 	bool share_selector;
 
-	int error;		/* this is why it cannot be had */
+	int error;		/* the reason why it cannot be measured */
 	unsigned int n;
 	double *cost;
 };
@@ -626,7 +628,7 @@ static void add_rows(char **names)
 	}
 }
 
-/* In a child, which takes filters and dispatch along when it goes. */
+/* Runs in a child, so that filters and dispatch end with it. */
 static int measure_child(void *arg)
 {
 	const struct row *row = arg;
@@ -724,7 +726,8 @@ int main(int argc, char **argv)
 
 	add_rows(argv + optind);
 	if (!n_rows)
-		errx(EXIT_FAILURE, "there is no measure of that name");
+		errx(EXIT_FAILURE,
+		     "unknown measure; without a name, all are measured");
 	while (turns--) {
 		for (i = 0; i < n_rows; i++)
 			measure(&rows[i]);

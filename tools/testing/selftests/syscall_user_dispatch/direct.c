@@ -4,8 +4,8 @@
  * Documentation/admin-guide/syscall-user-dispatch-direct.rst.
  *
  * The handlers here are native code, and thus exempt, unless a test puts one
- * on the foreign page. They reach their data by addresses that are fixed, as
- * they have no register for it.
+ * on the foreign page. They have no free register, so their data is at fixed
+ * addresses.
  */
 #include "sud_direct.h"
 
@@ -22,23 +22,23 @@
 
 #include "sud_harness.h"
 
-/* What a handler saw. */
+/* The registers that a handler found. */
 #define DATA_AT		0x50000
 #define DATA(off)	SUD_REGS_STR(DATA_AT) "+" #off
 
 struct seen {
 	uint64_t visits;	/* 0x00 */
 	uint64_t ax, cx, r11, sp;
-	uint64_t result;	/* 0x28: of a call of the handler's own */
+	uint64_t result;	/* 0x28: of a call that the handler made */
 };
 
 #define seen ((volatile struct seen *)DATA_AT)
 
-/* Where else a handler may lie. */
+/* A second place for a handler. */
 #define FOREIGN_HANDLER	(SUD_FOREIGN + 0xc00)
 #define UNMAPPED	0x70000UL
 
-/* No address of user space: the first that is none, and the kernel's last. */
+/* Not user space: the first such address, and the kernel's last. */
 #define FIRST_BAD	0x7ffffffff000ULL
 
 static long attach(const void *handler)
@@ -47,8 +47,8 @@ static long attach(const void *handler)
 }
 
 /*
- * Without it there is nothing to test; what is left then, args.c looks at. What
- * is asked for is what no test could do without.
+ * Skip all tests if the kernel has no direct dispatch; args.c tests that case.
+ * This asks for the minimum that every test needs.
  */
 static void __attribute__((constructor)) skip_all(void)
 {
@@ -67,7 +67,7 @@ extern const char look[], look_end[], look_vectors[], count_up[], own_call[],
 	leave[], nest[], nest_end[] __attribute__((visibility("hidden")));
 
 __asm__(".pushsection .text\n"
-	/* Note what there is, and change nothing. */
+	/* Store the registers, and change nothing. */
 	"look:\n"
 	"	movq	$1, " DATA(0x00) "\n"
 	"	mov	%rax, " DATA(0x08) "\n"
@@ -76,7 +76,9 @@ __asm__(".pushsection .text\n"
 	"	mov	%rsp, " DATA(0x20) "\n"
 	"	jmp	*%rcx\n"
 	"look_end:\n"
-	/* Note the vector registers, where other tests have those of a frame. */
+	/*
+	 * Store the vector registers where other tests store those of a frame.
+	 */
 	"look_vectors:\n"
 	"	movq	$1, " DATA(0x00) "\n"
 	"	mov	%rax, " DATA(0x08) "\n"
@@ -87,11 +89,14 @@ __asm__(".pushsection .text\n"
 	"	mov	" DATA(0x08) ", %rax\n"
 	"	mov	" DATA(0x10) ", %rdx\n"
 	"	jmp	*%rcx\n"
-	/* Whichever threads come. */
+	/* Any thread may come here. */
 	"count_up:\n"
 	"	lock incq " DATA(0x00) "\n"
 	"	jmp	*%rcx\n"
-	/* A call of its own, allowed by the byte; the caller's stays blocked. */
+	/*
+	 * Make a call, with the byte at ALLOW. The caller's call stays
+	 * blocked.
+	 */
 	"own_call:\n"
 	"	lea	-128(%rsp), %rsp\n"
 	"	push	%rax\n"
@@ -109,7 +114,7 @@ __asm__(".pushsection .text\n"
 	"	pop	%rax\n"
 	"	lea	128(%rsp), %rsp\n"
 	"	jmp	*%rcx\n"
-	/* The same call again, which comes here again, fifty times. */
+	/* Make the same call again, which comes here again, fifty times. */
 	"nest:\n"
 	"	incq	" DATA(0x00) "\n"
 	"	cmpq	$50, " DATA(0x00) "\n"
@@ -122,7 +127,7 @@ __asm__(".pushsection .text\n"
 	"1:	mov	%rsp, " DATA(0x20) "\n"
 	"	jmp	*%rcx\n"
 	"nest_end:\n"
-	/* Not back to the caller. */
+	/* Do not return to the caller. */
 	"leave:\n"
 	"	and	$-16, %rsp\n"
 	"	call	leave_in_c\n"
@@ -182,11 +187,11 @@ TEST_F(direct, X1_arguments)
 	EXPECT_EQ(-EFAULT, sud_set_handler(0x800000000000, 0, 0, 0));
 	EXPECT_EQ(-EFAULT, sud_set_handler(0x8000000000000000, 0, 0, 0));
 	EXPECT_EQ(-EFAULT, sud_set_handler(-1, 0, 0, 0));
-	/* None of these has attached one. */
+	/* None of these calls has attached a handler. */
 	EXPECT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(1, sud_count);
 	EXPECT_EQ(0, sud_set_handler(FIRST_BAD - 1, 0, 0, 0));
-	/* One that fails leaves the former. */
+	/* A failing call leaves the earlier handler attached. */
 	EXPECT_EQ(0, attach(count_up));
 	EXPECT_EQ(-EFAULT, sud_set_handler(-1, 0, 0, 0));
 	EXPECT_TRUE(is_attached());
@@ -197,13 +202,13 @@ TEST_F(direct, X1_not_armed)
 {
 	ASSERT_EQ(0, sud_off());
 	EXPECT_EQ(-EINVAL, attach(look));
-	/* Before the address is looked at. */
+	/* This is checked before the address. */
 	EXPECT_EQ(-EINVAL, sud_set_handler(-1, 0, 0, 0));
 	EXPECT_EQ(0, sud_set_handler(0, 0, 0, 0));
 	EXPECT_EQ(-EINVAL, sud_set_handler(0, 1, 0, 0));
 }
 
-/* 0 keeps from attaching, and from nothing else. */
+/* At 0, the sysctl forbids attaching, and nothing else. */
 TEST_F(direct, X1_sysctl)
 {
 	bool attached;
@@ -215,7 +220,7 @@ TEST_F(direct, X1_sysctl)
 	ASSERT_EQ(1, sud_knob_write("0"));
 	attached = is_attached();
 	EXPECT_EQ(-EPERM, attach(look));
-	/* Before the address is looked at, and after the flags. */
+	/* This is checked before the address, and after the flags. */
 	EXPECT_EQ(-EPERM, sud_set_handler(-1, 0, 0, 0));
 	EXPECT_EQ(-EINVAL, sud_set_handler(-1, 1, 0, 0));
 	attached = attached && is_attached();
@@ -244,7 +249,7 @@ TEST_F(direct, X2_detached_by_arming_again)
 	EXPECT_EQ(1, sud_count);
 }
 
-TEST_F(direct, X2_not_detached_by_arming_in_vain)
+TEST_F(direct, X2_not_detached_by_failed_arming)
 {
 	ASSERT_EQ(0, attach(count_up));
 	ASSERT_EQ(-EINVAL, sud_arm(SUD_EXCL, 1, 0, NULL));
@@ -261,7 +266,7 @@ TEST_F(direct, X2_detached_by_off)
 	EXPECT_EQ(1, sud_count);
 }
 
-/* The child arms itself: nothing of the parent's has been left to it. */
+/* The child arms itself. It must not find the parent's handler. */
 static int child_arms(void *arg)
 {
 	if (sud_arm_native(&sud_selector))
@@ -269,7 +274,7 @@ static int child_arms(void *arg)
 	return is_attached();
 }
 
-TEST_F(direct, X2_fork)
+TEST_F(direct, X2_fork_child_has_no_handler)
 {
 	ASSERT_EQ(0, attach(count_up));
 	EXPECT_TRUE(sud_exited(sud_run_child(child_arms, NULL), 0));
@@ -281,7 +286,7 @@ static void *thread_arms(void *arg)
 	return (void *)(uintptr_t)child_arms(NULL);
 }
 
-TEST_F(direct, X2_clone)
+TEST_F(direct, X2_clone_child_has_no_handler)
 {
 	pthread_t thread;
 	void *ret = NULL;
@@ -293,7 +298,7 @@ TEST_F(direct, X2_clone)
 	EXPECT_TRUE(is_attached());
 }
 
-/* This program executes itself, and what comes to be arms itself. */
+/* This program executes itself, and the new program arms itself. */
 #define EXECUTED "SUD_DIRECT_EXECUTED"
 
 static void __attribute__((constructor)) executed(void)
@@ -315,7 +320,7 @@ static int executes(void *arg)
 	return 3;
 }
 
-TEST_F(direct, X2_execve)
+TEST_F(direct, X2_execve_detaches)
 {
 	EXPECT_TRUE(sud_exited(sud_run_child(executes, NULL), 0));
 }
@@ -371,7 +376,7 @@ TEST_F(direct, X3_flags)
 	EXPECT_EQ(0, sud_count);
 }
 
-/* x87, xmm, and the upper halves of ymm and zmm, as far as there are any. */
+/* x87, xmm, and the upper halves of ymm and zmm, if the processor has them. */
 TEST_F(direct, X3_vector_registers)
 {
 	const char *at_handler, *after;
@@ -393,7 +398,7 @@ TEST_F(direct, X3_vector_registers)
 	}
 	EXPECT_EQ(1, seen->visits);
 	EXPECT_EQ(0, sud_count);
-	/* If the processor has ymm registers, they were among them. */
+	/* If the processor has ymm registers, the test covered them. */
 	ASSERT_EQ(1, __get_cpuid(1, &a, &b, &c, &d));
 	EXPECT_EQ(c & bit_AVX ? SUD_AVX : 0, sud_regs->xmask & SUD_AVX);
 }
@@ -418,7 +423,7 @@ TEST_F(direct, X3_red_zone)
 	EXPECT_EQ(1, seen->visits);
 }
 
-/* Those that look like a restart, and those that do not fit into 32 bits. */
+/* Numbers that look like a restart, and numbers of more than 32 bits. */
 TEST_F(direct, X3_numbers)
 {
 	static const sud_word numbers[] = {
@@ -450,7 +455,7 @@ TEST_F(direct, X3_selector_and_mask_stay)
 	ASSERT_EQ(0, sigprocmask(SIG_SETMASK, &mask, NULL));
 	ASSERT_EQ(0, attach(look));
 	sud_selector = SUD_BLOCK;
-	/* With SIGSYS blocked a signal would kill. */
+	/* With SIGSYS blocked, a signal would end the process. */
 	EXPECT_EQ(77, sud_foreign_call(77, 0, 0, 0, 0, 0, 0));
 	EXPECT_EQ(SUD_BLOCK, sud_selector);
 	sud_selector = SUD_ALLOW;
@@ -482,7 +487,7 @@ TEST_F(direct, X3_handler_on_the_foreign_page)
 	EXPECT_EQ(0, sud_count);
 }
 
-TEST_F(direct, X3_nested)
+TEST_F(direct, X3_handler_is_nested)
 {
 	ASSERT_TRUE(sud_foreign_add(FOREIGN_HANDLER, nest, nest_end));
 	ASSERT_EQ(0, attach((void *)FOREIGN_HANDLER));
@@ -539,7 +544,7 @@ TEST_F(direct, X3_handler_leaves)
 	EXPECT_EQ(0, sud_count);
 }
 
-/* What is run is run, handler or not. */
+/* Allowed and exempt calls run, with or without a handler. */
 TEST_F(direct, X3_allowed_and_exempt)
 {
 	ASSERT_EQ(0, attach(count_up));
@@ -586,7 +591,7 @@ TEST_F(direct, X4_int80_is_a_signal)
 }
 #endif
 
-/* A signal finds the thread at the handler's first instruction. */
+/* A signal arrives when the thread is at the handler's first instruction. */
 static volatile unsigned int signals;
 static volatile unsigned long signal_ip;
 static volatile sud_word signal_nr;
@@ -629,8 +634,8 @@ static void send_signal(void *arg)
 	pthread_kill(*victim, SIGUSR1);
 }
 
-/* It comes while the selector is read, and is pending when that is over. */
-TEST_F(direct, X5_at_the_first_instruction)
+/* The signal arrives while the selector is read, and is pending afterwards. */
+TEST_F(direct, X5_signal_at_the_first_instruction)
 {
 	static const sud_word numbers[] = {
 		SYS_getpid, -1, -512, -513, -514, -516, SYS_restart_syscall,
@@ -704,7 +709,7 @@ static void makes_calls(void)
 	_exit(sud_count);
 }
 
-/* No stop but that of exit_group(). */
+/* The only stop is that of exit_group(). */
 TEST_F(direct, X6_invisible_to_a_tracer)
 {
 	struct ptrace_syscall_info info;
@@ -721,7 +726,7 @@ TEST_F(direct, X6_invisible_to_a_tracer)
 			break;
 		ASSERT_LT(0, sud_ptrace(PTRACE_GET_SYSCALL_INFO, self->pid,
 					sizeof(info), (unsigned long)&info));
-		/* An exit belongs to an entry. */
+		/* An exit follows an entry. */
 		EXPECT_EQ(inside, info.op == PTRACE_SYSCALL_INFO_EXIT);
 		inside = info.op == PTRACE_SYSCALL_INFO_ENTRY;
 		if (inside) {
@@ -742,7 +747,7 @@ static int kills_others(void *arg)
 		return 2;
 	if (sud_blocked_call(SYS_getuid) != SYS_getuid)
 		return 3;
-	/* By itself, it is killed. */
+	/* This call runs, so the filter ends the process. */
 	sud_foreign_call(SYS_getuid, 0, 0, 0, 0, 0, 0);
 	return 4;
 }
@@ -787,7 +792,9 @@ TEST_F(direct, X6_bad_selector_ends_the_process)
 			 RSEQ_CS_FLAG_NO_RESTART_ON_SIGNAL | \
 			 RSEQ_CS_FLAG_NO_RESTART_ON_MIGRATE)
 
-/* What the C library has registered with the kernel, from version 2.35 on. */
+/*
+ * The area that the C library registers with the kernel, from version 2.35 on.
+ */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
@@ -833,7 +840,7 @@ static int calls_in_section(void *arg)
 	return ret == getuid() ? 0 : 4;
 }
 
-/* The call's address counts: the thread is no longer there when it is over. */
+/* Only the call's address counts: the thread has left it when the call ends. */
 TEST_F(direct, X6_restartable_sequences)
 {
 	uintptr_t call = sud_foreign_ip() - SUD_INSN_LEN;
@@ -852,7 +859,7 @@ TEST_F(direct, X6_restartable_sequences)
 	EXPECT_TRUE(sud_exited(sud_run_child(calls_in_section, &elsewhere), 0));
 }
 
-/* What /proc says of the call that a stopped thread is in. */
+/* The number that /proc shows for the call of a stopped thread. */
 static long proc_syscall(pid_t pid)
 {
 	char path[64];
@@ -869,7 +876,7 @@ static long proc_syscall(pid_t pid)
 	return nr;
 }
 
-/* Single steps: the next stop is at the handler's first instruction. */
+/* A single step over the call stops at the handler's first instruction. */
 static void check_step(struct __test_metadata *_metadata, pid_t pid,
 		       long request)
 {
@@ -914,7 +921,7 @@ TEST_F(direct, X7_singlestep)
 
 static void makes_one_call(void)
 {
-	/* Nothing is run any more once calls are emulated. */
+	/* No call runs once calls are emulated. */
 	if (sud_arm_native(&sud_selector) || attach(count_up))
 		_exit(2);
 	sud_selector = SUD_BLOCK;
@@ -930,7 +937,7 @@ TEST_F(direct, X7_sysemu_singlestep)
 	self->pid = sud_fork_tracee(makes_one_call, 0);
 	ASSERT_LT(0, self->pid);
 	ASSERT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, 0));
-	/* Past what raise() has left to do: its calls are stops. */
+	/* Pass the rest of raise(): its calls are stops. */
 	for (i = 0; i < 1000 && stop != SIGTRAP; i++)
 		stop = sud_resume(PTRACE_SYSEMU_SINGLESTEP, self->pid, 0);
 	ASSERT_EQ(SIGTRAP, stop);
@@ -946,7 +953,7 @@ TEST_F(direct, X7_sysemu_singlestep)
 	check_step(_metadata, self->pid, PTRACE_SYSEMU_SINGLESTEP);
 }
 
-/* Where the program was trapped since the call. */
+/* The addresses at which the program was trapped since the call. */
 static volatile unsigned long trap_ip[4];
 static volatile unsigned int traps;
 static volatile bool called;
@@ -959,14 +966,14 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 		trap_ip[traps++] = SUD_REG_IP(uc);
 	if ((unsigned long)SUD_REG_IP(uc) == sud_regs_call_ip() - SUD_INSN_LEN)
 		called = true;
-	/* Off, once it has come back. */
+	/* Turn the flag off after the return. */
 	if ((unsigned long)SUD_REG_IP(uc) == sud_regs_call_ip())
 		uc->uc_mcontext.gregs[REG_EFL] &= ~0x100;
 }
 
 /*
- * A program's own trap flag: one instruction later than a tracer's step, as
- * after any call. (The first of "look" are a move each.)
+ * A program's own trap flag traps one instruction later than a tracer's step,
+ * as after any call. (The first instructions of "look" are one move each.)
  */
 TEST_F(direct, X7_own_trap_flag)
 {
@@ -998,8 +1005,8 @@ static void disarms(void)
 	raise(SIGSTOP);
 }
 
-/* A tracer that arms the thread does not bring the handler back. */
-TEST_F(direct, X2_off_leaves_none_to_a_tracer)
+/* A tracer that arms the thread does not attach the old handler again. */
+TEST_F(direct, X2_off_leaves_no_handler_to_a_tracer)
 {
 	self->pid = sud_fork_tracee(disarms, 0);
 	ASSERT_LT(0, self->pid);
@@ -1035,7 +1042,7 @@ static void makes_calls_forever(void)
 	EXPECT_EQ(visits__, seen->visits);				\
 } while (0)
 
-TEST_F(direct, X8_P4_what_a_tracer_sets_is_in_force)
+TEST_F(direct, X8_P4_settings_of_a_tracer_are_in_force)
 {
 	struct ptrace_sud_config native, got;
 	uint64_t handler = (uintptr_t)count_up;
@@ -1048,7 +1055,9 @@ TEST_F(direct, X8_P4_what_a_tracer_sets_is_in_force)
 	EXPECT_SIGSYS();
 	ASSERT_EQ(0, sud_set_traced(self->pid, handler));
 	EXPECT_VISIT();
-	/* A tool that does not know of handlers writes back what it read. */
+	/*
+	 * A tool that does not know of handlers writes back the configuration.
+	 */
 	ASSERT_EQ(0, sud_get(self->pid, &got));
 	ASSERT_EQ(0, sud_set(self->pid, got));
 	EXPECT_VISIT();
@@ -1070,8 +1079,8 @@ static void arms_again(void)
 	raise(SIGSTOP);
 }
 
-/* A tracer sees the handler that the tracee attached, until it arms itself. */
-TEST_F(direct, X8_X2_what_the_tracee_sets_itself)
+/* A tracer sees the tracee's own handler until the tracee arms itself. */
+TEST_F(direct, X8_X2_tracer_sees_settings_of_the_tracee)
 {
 	self->pid = sud_fork_tracee(arms_again, 0);
 	ASSERT_LT(0, self->pid);
@@ -1090,14 +1099,14 @@ static int unmapped_handler(void *arg)
 	return 3;
 }
 
-TEST_F(direct, X9_handler_that_is_not_there)
+TEST_F(direct, X9_unmapped_handler_is_SIGSEGV)
 {
 	EXPECT_TRUE(sud_killed(sud_run_child(unmapped_handler, NULL), SIGSEGV));
 }
 
 #else /* 32 bits */
 
-/* The prctl is there if the kernel is one of 64 bits; its calls are signals. */
+/* On a 64-bit kernel the prctl works, but 32-bit calls raise signals. */
 TEST(X4_32_bit_calls_are_signals)
 {
 	ASSERT_TRUE(sud_setup());
@@ -1130,7 +1139,7 @@ static void nothing(void)
 	pause();
 }
 
-/* A stopped tracee, armed and with a handler */
+/* A stopped tracee that is armed and has a handler */
 FIXTURE(tracee) {
 	pid_t pid;
 	struct ptrace_sud_config armed;
@@ -1195,14 +1204,14 @@ TEST_F(tracee, X8_not_armed)
 	ASSERT_EQ(0, sud_set(self->pid, sud_config_off()));
 	SUD_EXPECT_HANDLER(self->pid, 0);
 	EXPECT_EQ(-EINVAL, sud_set_traced(self->pid, HANDLER));
-	/* Before the address is looked at. */
+	/* This is checked before the address. */
 	EXPECT_EQ(-EINVAL, sud_set_traced(self->pid, -1));
 	SUD_EXPECT_HANDLER(self->pid, 0);
 	EXPECT_EQ(0, sud_set_traced(self->pid, 0));
 	SUD_EXPECT_CONFIG(self->pid, sud_config_off());
 }
 
-/* The data would detach the handler if it were looked at. */
+/* If the data were read, it would detach the handler. */
 TEST_F(tracee, X8_size_comes_first)
 {
 	const unsigned long sizes[] = {
@@ -1251,7 +1260,7 @@ TEST_F(tracee, X8_pointer)
 	}
 	EXPECT_AS_IT_WAS();
 
-	/* Any alignment will do, and no more than eight bytes are written. */
+	/* The data needs no alignment, and only its eight bytes are written. */
 	for (i = SIZE; i < 2 * SIZE; i++) {
 		memset(two, 0xa5, page);
 		EXPECT_EQ(0, sud_ptrace(GET, self->pid, SIZE, edge - i));
@@ -1266,7 +1275,7 @@ TEST_F(tracee, X8_pointer)
 		EXPECT_EQ(0, sud_set_traced(self->pid, HANDLER));
 	}
 
-	/* To set does not need the right to write. */
+	/* SET needs no right to write. */
 	last = (uint64_t *)edge - 1;
 	*last = 4096;
 	ASSERT_EQ(0, mprotect(two, page, PROT_READ));
@@ -1282,7 +1291,7 @@ TEST_F(tracee, X8_no_tracee)
 
 	EXPECT_EQ(-ESRCH, sud_set_traced(getpid(), 0));
 	EXPECT_EQ(-ESRCH, sud_get_traced(getpid(), &handler));
-	/* A tracee that runs fails as well. */
+	/* A running tracee fails as well. */
 	ASSERT_EQ(0, sud_ptrace(PTRACE_CONT, self->pid, 0, 0));
 	EXPECT_EQ(-ESRCH, sud_set_traced(self->pid, 0));
 	EXPECT_EQ(-ESRCH, sud_get_traced(self->pid, &handler));
@@ -1292,7 +1301,7 @@ TEST_F(tracee, X8_no_tracee)
 	EXPECT_AS_IT_WAS();
 }
 
-/* At 0 no handler is attached and nothing is armed; all else works. */
+/* At 0, attaching and arming fail, and everything else works. */
 TEST_F(tracee, X8_sysctl)
 {
 	struct ptrace_sud_config config = { };
@@ -1304,7 +1313,9 @@ TEST_F(tracee, X8_sysctl)
 		SKIP(return, "no sysctl, or no right to write to it");
 	ASSERT_EQ(1, sud_knob_write("0"));
 	ret[0] = sud_set_traced(self->pid, 4096);
-	/* Before the address is looked at, and after the size and the data. */
+	/*
+	 * This is checked before the address, and after the size and the data.
+	 */
 	ret[1] = sud_set_traced(self->pid, -1);
 	ret[2] = sud_ptrace(SET, self->pid, SIZE - 1, 0);
 	ret[3] = sud_ptrace(SET, self->pid, SIZE, 0);
@@ -1313,7 +1324,7 @@ TEST_F(tracee, X8_sysctl)
 	sud_get(self->pid, &config);
 	ret[5] = sud_set_traced(self->pid, 0);
 	sud_get_traced(self->pid, &detached);
-	/* That it is not armed counts first. */
+	/* "Not armed" is checked first. */
 	ret[6] = sud_set(self->pid, sud_config_off());
 	ret[7] = sud_set_traced(self->pid, 4096);
 	ASSERT_EQ(1, sud_knob_write(found ? "1" : "0"));
@@ -1330,7 +1341,7 @@ TEST_F(tracee, X8_sysctl)
 	EXPECT_EQ(-EINVAL, ret[7]);
 }
 
-/* ---- What the requests for the configuration do to the handler ---- */
+/* ---- The effect of the configuration's requests on the handler ---- */
 
 TEST_F(tracee, X8_P4_round_trip_keeps_the_handler)
 {
@@ -1365,7 +1376,7 @@ TEST_F(tracee, X8_off_detaches)
 	SUD_EXPECT_HANDLER(self->pid, 0);
 }
 
-/* A fifth field is not ours: newer kernels may extend the structure. */
+/* A fifth field is not part of this structure: newer kernels may extend it. */
 TEST_F(tracee, X8_configuration_has_one_size)
 {
 	uint64_t fields[5] = { SUD_EXCL, 0, 0, 0, 4096 };

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What a dispatched call looks like to the program: rules D1 to D6 and D10
- * to D13.
- */
+/* A dispatched call as the program sees it: rules D1 to D6 and D10 to D13. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
@@ -18,7 +15,7 @@
 
 #define BIT_30 0x40000000
 
-/* Shared with children, and with threads that come and go. */
+/* Shared with child processes and threads. */
 #define SHARED_INTS	4
 
 static volatile int *shared;
@@ -67,7 +64,7 @@ TEST_F(dispatch, D1_siginfo)
 
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		sud_reset();
-		/* What was there before must not shine through. */
+		/* No old content may show through. */
 		memset(r, 0xff, sizeof(*r));
 		ASSERT_EQ(0, sud_arm_native(&sud_selector));
 		ret = sud_blocked_call(numbers[i]);
@@ -86,7 +83,7 @@ TEST_F(dispatch, D1_siginfo)
 		}
 		EXPECT_EQ(SUD_AUDIT_ARCH, r->info.si_arch);
 
-		/* Nothing of the kernel's leaks in the rest. */
+		/* The rest holds no content of kernel memory. */
 		j = (char *)&r->info.si_arch + sizeof(r->info.si_arch) -
 		    (char *)&r->info;
 		for (; j < sizeof(r->info); j++) {
@@ -114,7 +111,7 @@ struct bystander {
 	int wrong;
 };
 
-/* SIGSYS is unblocked here: a signal to the process could land here. */
+/* SIGSYS is unblocked here, so a signal to the process could arrive here. */
 static void *bystander_fn(void *arg)
 {
 	struct bystander *b = arg;
@@ -161,8 +158,8 @@ TEST_F(dispatch, D1_thread_directed)
 	EXPECT_EQ(300, sud_count);
 }
 
-/* Several threads at once, each gets its own. */
-TEST_F(dispatch, D1_each_thread_its_own)
+/* Several threads at the same time: each gets its own signals. */
+TEST_F(dispatch, D1_each_thread_gets_its_own)
 {
 	struct bystander b[3] = { };
 	unsigned int i;
@@ -259,7 +256,7 @@ TEST_F(dispatch, D2_integer_registers)
 	ASSERT_TRUE(sud_regs_map());
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		sud_reset();
-		/* All of it. */
+		/* All 64 bits. */
 		sud_regs->in[SUD_AX] = (sud_uword)numbers[i];
 		dispatch_regs(_metadata);
 		check_regs(_metadata);
@@ -304,7 +301,7 @@ TEST_F(dispatch, D2_vector_registers)
 	}
 }
 
-/* What makes the vector test a test: it sees a changed register. */
+/* Proves that the vector test sees a changed register. */
 static void hook_spoil_xmm(siginfo_t *info __attribute__((unused)),
 			   ucontext_t *uc)
 {
@@ -319,7 +316,7 @@ TEST_F(dispatch, D2_handler_may_change_vector_registers)
 	EXPECT_STREQ("xmm register", sud_regs_differ(sud_regs->xout) ?: "none");
 }
 
-/* ---- D3, D4: the way back ---- */
+/* ---- D3, D4: the return ---- */
 
 static volatile sud_word result;
 
@@ -369,7 +366,7 @@ TEST_F(dispatch, D4_rerun)
 	EXPECT_EQ(-ENOSYS, sud_blocked_call(9999));
 	EXPECT_EQ(2, sud_count);
 
-	/* All six arguments reach it. */
+	/* All six arguments reach the kernel. */
 	sud_selector = SUD_BLOCK;
 	ret = sud_foreign_call(SUD_NR_MMAP, 0x40000, 8192,
 			       PROT_READ | PROT_WRITE,
@@ -393,7 +390,9 @@ static void hook_step_back(siginfo_t *info __attribute__((unused)),
 		sud_selector = SUD_ALLOW;
 }
 
-/* Stepping back alone does not run it: at BLOCK it is dispatched anew. */
+/*
+ * Stepping back alone does not run the call: at BLOCK it is dispatched again.
+ */
 TEST_F(dispatch, D4_rerun_under_block_is_dispatched)
 {
 	unsigned int i;
@@ -409,7 +408,7 @@ TEST_F(dispatch, D4_rerun_under_block_is_dispatched)
 	}
 }
 
-/* ---- D5: signal states that are deadly ---- */
+/* ---- D5: signal states that end the process ---- */
 
 enum state { STATE_BLOCKED, STATE_IGNORED, STATE_DEFAULT };
 
@@ -419,7 +418,7 @@ static int child_in_state(void *arg)
 	sigset_t set;
 	long ret;
 
-	/* The child got this far. */
+	/* The child came to this line. */
 	shared[0] = 1;
 	if (state == STATE_IGNORED)
 		signal(SIGSYS, SIG_IGN);
@@ -532,8 +531,8 @@ TEST_F(deadly, D5_kills_init_of_pid_namespace)
 }
 
 /*
- * Not when it is traced: the call is skipped, and returns its number. The
- * tracer sees the signal, and lets it through.
+ * A traced init is an exception: the call is skipped, and returns its number.
+ * The tracer sees the signal, and passes it on.
  */
 static int child_traced_init(void *arg)
 {
@@ -560,13 +559,13 @@ static int child_traced_init(void *arg)
 	}
 	if (!WIFEXITED(status))
 		return 80;
-	/* 4: it went on, and the call had returned its number */
+	/* 4: the program went on, and the call returned its number */
 	if (WEXITSTATUS(status) != 4)
 		return WEXITSTATUS(status);
 	return stops == 1 ? 0 : 81;
 }
 
-TEST_F(deadly, D5_spares_traced_init_of_pid_namespace)
+TEST_F(deadly, D5_traced_init_of_pid_namespace_survives)
 {
 	int status = sud_run_child(child_traced_init,
 				   (void *)(long)variant->state);
@@ -586,7 +585,7 @@ static volatile unsigned int depth, max_depth;
 static volatile unsigned int wanted_depth;
 static volatile long nested_ret;
 
-/* Another foreign call from the handler, until it is deep enough. */
+/* Make another foreign call from the handler, up to the maximum depth. */
 static void hook_nest(siginfo_t *info __attribute__((unused)),
 		      ucontext_t *uc __attribute__((unused)))
 {
@@ -598,7 +597,7 @@ static void hook_nest(siginfo_t *info __attribute__((unused)),
 		max_depth = depth;
 	if (depth < wanted_depth) {
 		ret = sud_foreign_call(100 + depth, 0, 0, 0, 0, 0, 0);
-		/* 100 + the depth at which it was made, or out of order */
+		/* 100 + the depth of the call; otherwise the order is wrong */
 		if (ret != (long)(100 + depth))
 			nested_ret = ret;
 	}
@@ -645,7 +644,7 @@ TEST_F(dispatch, D6_nodefer_nests)
 	EXPECT_EQ(SYS_getpid, sud_log[0].info.si_syscall);
 	EXPECT_EQ(101, sud_log[1].info.si_syscall);
 	EXPECT_EQ(102, sud_log[2].info.si_syscall);
-	/* Each frame lies below the one before. */
+	/* Each frame lies below the earlier one. */
 	for (i = 0; i < 2; i++)
 		EXPECT_GT(SUD_REG_SP(&sud_log[i].uc),
 			  SUD_REG_SP(&sud_log[i + 1].uc));
@@ -675,7 +674,7 @@ TEST_F(dispatch, D6_resethand_second_kills)
 	EXPECT_EQ(1, shared[3]);
 }
 
-/* The second one from the handler of the first, which does not mask it. */
+/* The handler of the first dispatch makes the second one, unmasked. */
 TEST_F(dispatch, D6_resethand_nodefer_second_kills)
 {
 	int status = sud_run_child(child_nest,
@@ -687,7 +686,7 @@ TEST_F(dispatch, D6_resethand_nodefer_second_kills)
 	EXPECT_EQ(1, shared[3]);
 }
 
-/* ---- D10: no room for signals ---- */
+/* ---- D10: no signal can be queued ---- */
 
 static int child_sigpending(void *arg)
 {
@@ -700,7 +699,7 @@ static int child_sigpending(void *arg)
 		return 77;
 	if (setrlimit(RLIMIT_SIGPENDING, &rlim))
 		return 2;
-	/* The limit bites: nothing can be queued. */
+	/* The limit works: nothing can be queued. */
 	sigemptyset(&set);
 	sigaddset(&set, SIGRTMIN);
 	sigprocmask(SIG_BLOCK, &set, NULL);
@@ -788,7 +787,7 @@ TEST_F(dispatch, D11_altstack)
 	sud_hook = hook_note_sp;
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 
-	/* Not asked for: the handler stays on the ordinary stack. */
+	/* Without SA_ONSTACK the handler stays on the ordinary stack. */
 	EXPECT_EQ(1, sud_blocked_call(1));
 	EXPECT_FALSE(on_altstack(handler_sp, stack));
 
@@ -798,10 +797,10 @@ TEST_F(dispatch, D11_altstack)
 	EXPECT_EQ(2, sud_count);
 	EXPECT_EQ(stack, sud_log[1].uc.uc_stack.ss_sp);
 	EXPECT_EQ(ALTSTACK_SIZE, sud_log[1].uc.uc_stack.ss_size);
-	/* The program's own stack pointer is in the frame. */
+	/* The frame holds the program's own stack pointer. */
 	EXPECT_FALSE(on_altstack(SUD_REG_SP(&sud_log[1].uc), stack));
 
-	/* It is free again. */
+	/* The alternate stack is free again. */
 	ASSERT_EQ(0, sigaltstack(NULL, &ss));
 	EXPECT_EQ(0, ss.ss_flags);
 	EXPECT_EQ(3, sud_blocked_call(3));
@@ -809,8 +808,8 @@ TEST_F(dispatch, D11_altstack)
 }
 
 /*
- * A system call with a stack pointer that leads nowhere; if it comes back,
- * the stack is put right.
+ * A system call with a bad stack pointer. If the call returns, the code
+ * restores the stack pointer.
  */
 #define BAD_SP_CODE	(SUD_FOREIGN + 0xc00)
 #define BAD_SP_IP	(BAD_SP_CODE + (sud_bad_sp_ip - sud_bad_sp_template))
@@ -832,8 +831,8 @@ static long bad_sp_call(long nr, unsigned long sp)
 	return ret;
 }
 
-/* The program's stack does not matter if there is another. */
-TEST_F(dispatch, D11_altstack_rescues_bad_stack)
+/* With an alternate stack, the program's own stack does not matter. */
+TEST_F(dispatch, D11_altstack_serves_with_bad_stack)
 {
 	void *stack = altstack();
 
@@ -902,7 +901,7 @@ static int child_overflow(void *arg __attribute__((unused)))
 	return 4;
 }
 
-/* Nested on the alternate stack until it is full. */
+/* Nested dispatches on the alternate stack until it is full. */
 TEST_F(dispatch, D11_overflow_of_altstack_is_sigsegv)
 {
 	int status = sud_run_child(child_overflow, NULL);
@@ -923,7 +922,7 @@ static void segv_handler(int sig __attribute__((unused)), siginfo_t *info,
 	siglongjmp(jump, 1);
 }
 
-/* And that SIGSEGV is an ordinary one: a handler that has a stack gets it. */
+/* That SIGSEGV is an ordinary one: a handler with a usable stack gets it. */
 TEST_F(dispatch, D11_unusable_stack_sigsegv_handled)
 {
 	struct sigaction act = {
@@ -941,7 +940,7 @@ TEST_F(dispatch, D11_unusable_stack_sigsegv_handled)
 	EXPECT_EQ(SI_KERNEL, segv_code);
 	EXPECT_EQ(0, sud_count);
 
-	/* Nothing is left behind. */
+	/* No state is left over. */
 	EXPECT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(1, sud_count);
 }
@@ -969,7 +968,7 @@ static void jump_out(struct __test_metadata *_metadata, unsigned int rounds)
 	ASSERT_EQ(0, sigpending(&pending));
 	EXPECT_EQ(0, sigismember(&pending, SIGSYS));
 
-	/* Allowed calls run, the next one is dispatched once, as ever. */
+	/* Allowed calls run, and the next blocked one is dispatched once. */
 	EXPECT_EQ(getpid(), sud_foreign_call(SYS_getpid, 0, 0, 0, 0, 0, 0));
 	EXPECT_EQ(rounds, sud_count);
 	sud_reset();
@@ -1003,7 +1002,7 @@ static volatile unsigned int async_nested_wrong;
 static void async_handler(int sig, siginfo_t *info __attribute__((unused)),
 			  void *context)
 {
-	/* The innermost handler's frame is the first to run. */
+	/* The handler of the innermost frame runs first. */
 	if (!async_ip)
 		async_ip = SUD_REG_IP((ucontext_t *)context);
 	async_count[sig]++;
@@ -1033,8 +1032,8 @@ static void meanwhile_signals(void *arg __attribute__((unused)))
 }
 
 /*
- * The thread sleeps in the read of the selector when the signals arrive, so
- * that they and SIGSYS are pending at the same exit to user space.
+ * The thread sleeps in the read of the selector when the signals arrive. They
+ * and SIGSYS are thus pending at the same exit to user space.
  */
 TEST_F(dispatch, D12_both_pending)
 {
@@ -1061,7 +1060,7 @@ TEST_F(dispatch, D12_both_pending)
 		memset((void *)async_count, 0, sizeof(async_count));
 		async_ip = 0;
 
-		/* The helper thread takes none of them. */
+		/* The helper thread blocks all signals. */
 		sigfillset(&set);
 		ASSERT_EQ(0, pthread_sigmask(SIG_SETMASK, &set, &old));
 		ASSERT_EQ(0, sud_uffd_start(&u));
@@ -1081,8 +1080,8 @@ TEST_F(dispatch, D12_both_pending)
 		EXPECT_EQ(1, async_count[SIGUSR2]);
 		EXPECT_EQ(3, async_count[SIGRTMIN]);
 		/*
-		 * SIGSYS goes first, so that its frame shows the call; the
-		 * others interrupt its handler.
+		 * SIGSYS goes first, so its frame shows the call. The other
+		 * signals interrupt its handler.
 		 */
 		EXPECT_EQ(sud_foreign_ip(),
 			  (unsigned long)SUD_REG_IP(&sud_log[0].uc));
@@ -1096,7 +1095,9 @@ static void alarm_handler(int sig __attribute__((unused)))
 	long ret;
 
 	async_count[SIGALRM]++;
-	/* A call of its own, under whatever the selector says just now. */
+	/*
+	 * A call by the timer's handler, at the present value of the selector.
+	 */
 	ret = sud_foreign_call(SYS_close, -1, 0, 0, 0, 0, 0);
 	if (ret == SYS_close)
 		async_count[SIGSYS]++;
@@ -1105,8 +1106,8 @@ static void alarm_handler(int sig __attribute__((unused)))
 }
 
 /*
- * A storm of timer signals over thousands of dispatches: each dispatched call
- * is counted once, be it the program's or the timer handler's.
+ * Many timer signals during thousands of dispatches. Each dispatched call is
+ * counted once, whether the program or the timer's handler makes it.
  */
 TEST_F(dispatch, D12_timer_storm)
 {
@@ -1150,7 +1151,7 @@ TEST_F(dispatch, D12_timer_storm)
 	EXPECT_EQ(made + async_count[SIGSYS], sud_count);
 }
 
-/* ---- D13: no call is special ---- */
+/* ---- D13: no call is an exception ---- */
 
 static long exit_ret;
 
@@ -1178,7 +1179,7 @@ TEST_F(dispatch, D13_exit)
 	EXPECT_EQ(1, sud_count);
 	EXPECT_EQ(SYS_exit, sud_log[0].info.si_syscall);
 
-	/* Run by stepping back, it ends the thread, not the process. */
+	/* Run by stepping back, exit() ends the thread, not the process. */
 	sud_reset();
 	exit_ret = -2;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_exit, (void *)1));
@@ -1231,7 +1232,7 @@ TEST_F(dispatch, D13_prctl)
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 	EXPECT_EQ(SYS_prctl, foreign_off());
 	EXPECT_EQ(1, sud_count);
-	/* Still armed. */
+	/* The thread is still armed. */
 	EXPECT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(2, sud_count);
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Syscall User Dispatch: the other ways into an x86 kernel, beside the one
- * that the templates of sud_asm.h take and all other tests use. Rules C1, C2
- * and A11, and D, R and F for each way:
+ * Syscall User Dispatch: the other ways into an x86 kernel. All other tests
+ * use only the way of the templates in sud_asm.h. Rules C1, C2 and A11, and D,
+ * R and F for each way:
  *
- *	64-bit and x32 programs: int $0x80, from 64-bit code and, after a far
- *	jump, from 32-bit code; the other one's numbers by the syscall
- *	instruction;
- *	32-bit programs: int $0x80, and whatever the vDSO uses: sysenter,
- *	syscall or int $0x80, as the processor has it.
+ * 64-bit and x32 programs: int $0x80, from 64-bit code and, after a far jump,
+ * from 32-bit code. Also the syscall instruction with the numbers of the other
+ * of the two ABIs.
+ *
+ * 32-bit programs: int $0x80, and the vDSO's way: sysenter, syscall or int
+ * $0x80, depending on the processor.
  */
 #define _GNU_SOURCE
 
@@ -43,13 +44,13 @@ enum way {
 	WAY_VDSO,
 };
 
-/* What the kernel sees of a call. */
+/* A call as the kernel sees it. */
 struct seen_at {
 	/* after the instruction */
 	unsigned long ip;
-	/* what the stack holds there beyond the template's own */
+	/* the additional bytes that are on the stack at that point */
 	unsigned int pushed;
-	/* the flags that are kept, of those that the test sets */
+	/* those of the flags set by the test that are kept */
 	unsigned int flags;
 };
 
@@ -112,7 +113,9 @@ FIXTURE_SETUP(way)
 		sud_regs->target.offset = landing.entry;
 		self->at.ip = landing.ip;
 		self->at.pushed = 16;
-		/* It does not save them, and 64-bit kernels spoil some. */
+		/*
+		 * The vDSO does not save them, and 64-bit kernels change some.
+		 */
 		if (!strcmp(landing.by, "sysenter"))
 			self->at.flags = FLAGS & ~ARITHMETIC_FLAGS;
 		break;
@@ -124,7 +127,7 @@ FIXTURE_TEARDOWN(way)
 {
 }
 
-/* One argument; what the register has beyond 32 bits stays as it is. */
+/* Load one argument. The register's bits above 32 stay as they are. */
 static void load(unsigned int reg, uint32_t value)
 {
 	sud_regs->in[reg] = (sud_regs->in[reg] & ~(uint64_t)UINT32_MAX) | value;
@@ -145,8 +148,8 @@ static uint64_t call(uint32_t nr, uint32_t a1, uint32_t a2, uint32_t a3,
 }
 
 /*
- * With nothing exempt, but the selector at BLOCK for this one call only: the
- * handler's first act is to set it to ALLOW.
+ * Nothing is exempt, but the selector is at BLOCK for this one call only: the
+ * handler first sets it to ALLOW.
  */
 static uint64_t blocked_call(uint32_t nr)
 {
@@ -191,15 +194,15 @@ TEST_F(way, C1_D1_siginfo)
 		EXPECT_EQ(SYS_USER_DISPATCH, r->info.si_code);
 		EXPECT_EQ((void *)self->at.ip, r->info.si_call_addr);
 		EXPECT_EQ((int)numbers[i], r->info.si_syscall);
-		/* Whatever the process is. */
+		/* This does not depend on the process. */
 		EXPECT_EQ(AUDIT_ARCH_I386, r->info.si_arch);
 	}
 }
 
 /*
- * All registers are as the program had them. The number is 32 bits long, and
- * what rax had above is gone; int $0x80 does not touch rcx, r8 to r11 or the
- * rest. The vDSO's own code saves what it needs.
+ * All registers are as the program had them. The number has 32 bits, and the
+ * upper bits of rax are lost. int $0x80 does not touch rcx, r8 to r11 or the
+ * rest. The vDSO's own code saves the registers that it uses.
  */
 static void check_frame(struct __test_metadata *_metadata,
 			const struct seen_at *at, uint32_t nr)
@@ -250,7 +253,7 @@ TEST_F(way, C1_D2_frame)
 		check_frame(_metadata, &self->at, numbers[i]);
 }
 
-/* Another handler, that would have a call restarted if it were one. */
+/* With a handler that would make a restart code restart. */
 TEST_F(way, C1_D7_restart_codes)
 {
 	unsigned int i;
@@ -280,7 +283,7 @@ TEST_F(way, C1_S2_allowed_runs)
 	*(volatile char *)(uintptr_t)(ret + 8191) = 1;
 	EXPECT_EQ(0, sud_count);
 
-	/* It would not have, otherwise. */
+	/* Without ALLOW, the call would not have run. */
 	EXPECT_EQ(IA32_GETPID, blocked_call(IA32_GETPID));
 	EXPECT_EQ(1, sud_count);
 }
@@ -309,7 +312,7 @@ TEST_F(way, C1_D3_result)
 	EXPECT_EQ(ARRAY_SIZE(results), sud_count);
 }
 
-/* The selector is at ALLOW already, see sud_unblock. */
+/* sud_unblock has already set the selector to ALLOW. */
 static void hook_step_back(siginfo_t *info, ucontext_t *uc)
 {
 	SUD_REG_IP(uc) -= SUD_INSN_LEN;
@@ -343,7 +346,7 @@ static void hook_step_back_blocked(siginfo_t *info, ucontext_t *uc)
 	sud_selector = sud_count < 5 ? SUD_BLOCK : SUD_ALLOW;
 }
 
-/* Dispatched again and again, with the return from the handler exempt. */
+/* Dispatched again and again. The return from the handler is exempt. */
 TEST_F(way, C1_D4_rerun_under_block_is_dispatched)
 {
 	unsigned int i;
@@ -397,7 +400,7 @@ TEST_F(way, C1_R2_R3_inclusive)
 	check_region(_metadata, SUD_INCL, a - 2, 3, false);
 }
 
-/* What the doomed children do; they tell nothing but how they end. */
+/* Children that a bad selector ends. Only their wait status is checked. */
 static int bad_byte(void *arg)
 {
 	if (arm_nothing_exempt())
@@ -416,7 +419,7 @@ static int bad_page(void *arg)
 
 	if (p == MAP_FAILED || sud_arm(SUD_EXCL, 0, 0, p))
 		return 1;
-	/* The last call that finds something to read. */
+	/* The last call for which the selector can be read. */
 	munmap(p, page);
 	call(IA32_GETPID, 0, 0, 0, 0, 0, 0);
 	return 2;
@@ -463,12 +466,12 @@ static void sleep_until_stopped(void)
 	sud_unblock = &stopped->selector;
 	if (sud_arm(SUD_EXCL, 0, 0, &stopped->selector))
 		_exit(2);
-	/* Nothing to wait for but the end of two seconds. */
+	/* It waits for two seconds, and for nothing else. */
 	stopped->ret = call(IA32_POLL, 0, 0, 2000, 0, 0, 0);
 	_exit(0);
 }
 
-/* Stopped and continued, it goes on by restart_syscall(), which is 0. */
+/* Stopped and continued, the call goes on as restart_syscall(), which is 0. */
 TEST_F(way, C1_D8_restart_is_dispatched)
 {
 	int status;
@@ -499,7 +502,7 @@ TEST_F(way, C1_D8_restart_is_dispatched)
 
 /* ---- A11: 32-bit arguments ---- */
 
-/* The prctl as the 32-bit call that it is, by each of the ways. */
+/* The prctl as a 32-bit call, by each of the ways. */
 static int32_t prctl32(uint32_t op, uint32_t offset, uint32_t length,
 		       uint32_t selector)
 {
@@ -508,8 +511,8 @@ static int32_t prctl32(uint32_t op, uint32_t offset, uint32_t length,
 }
 
 /*
- * A selector that 32-bit code can name. Its page is shared with nothing that
- * the template uses.
+ * A selector at an address that 32-bit code can use. Its page holds nothing
+ * that the template uses.
  */
 static volatile uint8_t *low_selector(void)
 {
@@ -517,8 +520,8 @@ static volatile uint8_t *low_selector(void)
 }
 
 /*
- * A 64-bit kernel does not see what the upper halves hold, nor does it extend
- * the sign: no sum wraps. A 32-bit kernel computes with 32 bits.
+ * A 64-bit kernel ignores the upper halves of the registers and does not
+ * extend the sign, so no sum wraps. A 32-bit kernel computes with 32 bits.
  */
 TEST_F(way, A11_sums)
 {
@@ -544,7 +547,7 @@ TEST_F(way, A11_sums)
 			       ranges[i].length);
 		}
 		EXPECT_EQ(0, prctl32(SUD_OFF, 0, 0, 0));
-		/* Empty is empty. */
+		/* An empty range is bad everywhere. */
 		EXPECT_EQ(-EINVAL, prctl32(SUD_EXCL, ranges[i].offset, 0,
 					   selector));
 	}
@@ -578,7 +581,7 @@ TEST_F(way, A11_op)
 	EXPECT_EQ(0, prctl32(SUD_OFF, 0, 0, 0));
 }
 
-/* Armed so, it is armed as it would be otherwise. */
+/* Armed by this call, the thread is armed as usual. */
 TEST_F(way, A11_armed)
 {
 	unsigned long a = sud_foreign_ip();
@@ -599,11 +602,11 @@ TEST_F(way, A11_armed)
 	EXPECT_EQ(0, prctl32(SUD_OFF, 0, 0, 0));
 }
 
-/* ---- what only one of them has ---- */
+/* ---- Ways that only one ABI has ---- */
 
 #if SUD_WORD_BITS == 64
 
-/* By the syscall instruction the number decides, whatever the program is. */
+/* With the syscall instruction, the number decides, not the program. */
 TEST(C1_D1_numbers_of_x32_and_64bit)
 {
 	const int other = SYS_getpid ^ SUD_X32_BIT;
@@ -619,7 +622,9 @@ TEST(C1_D1_numbers_of_x32_and_64bit)
 	EXPECT_EQ(AUDIT_ARCH_X86_64, sud_log[0].info.si_arch);
 	EXPECT_EQ((void *)sud_foreign_ip(), sud_log[0].info.si_call_addr);
 
-	/* Allowed, it runs if the kernel has it, and may run from the handler. */
+	/*
+	 * At ALLOW it runs if the kernel has it. The handler may run it, too.
+	 */
 	sud_selector = SUD_ALLOW;
 	EXPECT_EQ(native == -1 ? -ENOSYS : getpid(),
 		  sud_foreign_call(other, 1, 2, 3, 4, 5, 6));
@@ -629,12 +634,12 @@ TEST(C1_D1_numbers_of_x32_and_64bit)
 	EXPECT_EQ(native == -1 ? -ENOSYS : getpid(),
 		  sud_foreign_call(other, 1, 2, 3, 4, 5, 6));
 	EXPECT_EQ(2, sud_count);
-	/* A 64-bit number always runs; an x32 program needs no telling. */
+	/* A 64-bit number always runs. */
 	if (!(other & SUD_X32_BIT))
 		EXPECT_EQ(getpid(), native);
 }
 
-/* Native code may be above 4 GiB: the address is not cut short. */
+/* Native code may be above 4 GiB: the address is not cut to 32 bits. */
 extern const char native_int80_ip[] __attribute__((visibility("hidden")));
 
 static int __attribute__((noinline, noclone)) native_int80(int nr)
@@ -677,7 +682,7 @@ TEST(C1_D1_R2_int80_at_any_address)
 
 #else /* 32 bits */
 
-/* The C library, too, makes its calls by way of the vDSO. */
+/* The C library makes its calls through the vDSO, too. */
 FIXTURE(landing)
 {
 	struct sud_vdso vdso;
@@ -700,7 +705,7 @@ FIXTURE_TEARDOWN(landing)
 {
 }
 
-/* Which instruction it is can be had from the log. */
+/* The log tells which instruction it is. */
 TEST_F(landing, C2_seen_at_landing_pad)
 {
 	TH_LOG("the vDSO enters the kernel by %s", self->landing.by);
@@ -722,7 +727,7 @@ TEST_F(landing, C2_vdso_exempt)
 			     &sud_selector));
 	EXPECT_EQ(getpid(), blocked_call(IA32_GETPID));
 	EXPECT_EQ(0, sud_count);
-	/* Other code is not, wherever it is. */
+	/* Other code is not exempt, at any address. */
 	sud_selector = SUD_BLOCK;
 	EXPECT_EQ(1, sud_probe());
 	sud_selector = SUD_ALLOW;

@@ -18,16 +18,16 @@
 
 #include "sud_harness.h"
 
-/* What the doomed process tells; it lives in shared memory. */
+/* The results of the process under test, in shared memory. */
 struct shared {
 	volatile int started;
-	/* the call came back: it ran, or was dispatched */
+	/* the call returned: it ran, or was dispatched */
 	volatile int returned;
 	/* a handler of SIGSYS or SIGSEGV ran */
 	volatile int handled;
-	/* of a child that tells it */
+	/* of a child, if the test needs it */
 	volatile pid_t pid;
-	/* a process that shares the memory of the doomed one */
+	/* a process that shares the memory of the process under test */
 	volatile pid_t sharer;
 };
 
@@ -35,11 +35,12 @@ static struct shared *shared;
 static size_t page;
 
 enum selector {
-	SEL_BYTE_2, SEL_BYTE_3, SEL_BYTE_7F, SEL_BYTE_80, SEL_BYTE_FF,
+	SEL_BYTE_2, SEL_BYTE_3, SEL_BYTE_7F, SEL_BYTE_80, SEL_BYTE_F2,
+	SEL_BYTE_FF,
 	SEL_UNMAPPED, SEL_PROT_NONE, SEL_PAST_EOF, SEL_PKEY,
 };
 
-/* How the doomed process has set up both signals. */
+/* The state of both signals in the process under test. */
 enum state { STATE_DEFAULT, STATE_HANDLED, STATE_BLOCKED, STATE_IGNORED };
 
 static void *map(int prot)
@@ -47,16 +48,16 @@ static void *map(int prot)
 	return mmap(NULL, page, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-/* A protection key, or -1 where there are none. */
+/* A protection key, or -1 if there are none. */
 static int pkey(void)
 {
 	return syscall(SYS_pkey_alloc, 0UL, 1UL /* PKEY_DISABLE_ACCESS */);
 }
 
-/* A selector of that kind; NULL if it cannot be had. */
+/* A selector of that kind, or NULL if it is not available. */
 static volatile uint8_t *make_selector(enum selector kind)
 {
-	static const uint8_t bytes[] = { 2, 3, 0x7f, 0x80, 0xff };
+	static const uint8_t bytes[] = { 2, 3, 0x7f, 0x80, 0xf2, 0xff };
 	uint8_t *p;
 	int fd, key;
 
@@ -144,7 +145,7 @@ static int doomed(void *arg)
 		return 2;
 	if (sud_arm_native(selector))
 		return 3;
-	/* Exempt calls do not look at it. */
+	/* Exempt calls do not read it. */
 	if (getpid() <= 0)
 		return 4;
 	shared->started = 1;
@@ -161,7 +162,7 @@ static bool setup(void)
 	return shared != MAP_FAILED && sud_setup();
 }
 
-/* ---- F1, F2: which signal ---- */
+/* ---- F1, F2: the signal ---- */
 
 FIXTURE(bad)
 {
@@ -178,6 +179,8 @@ FIXTURE_VARIANT_ADD(bad, F1_byte_2) { .kind = SEL_BYTE_2 };
 FIXTURE_VARIANT_ADD(bad, F1_byte_3) { .kind = SEL_BYTE_3 };
 FIXTURE_VARIANT_ADD(bad, F1_byte_0x7f) { .kind = SEL_BYTE_7F };
 FIXTURE_VARIANT_ADD(bad, F1_byte_0x80) { .kind = SEL_BYTE_80 };
+/* The low byte of -EFAULT. */
+FIXTURE_VARIANT_ADD(bad, F1_byte_0xf2) { .kind = SEL_BYTE_F2 };
 FIXTURE_VARIANT_ADD(bad, F1_byte_0xff) { .kind = SEL_BYTE_FF };
 FIXTURE_VARIANT_ADD(bad, F2_unmapped) { .kind = SEL_UNMAPPED };
 FIXTURE_VARIANT_ADD(bad, F2_prot_none) { .kind = SEL_PROT_NONE };
@@ -217,7 +220,7 @@ TEST_F(bad, F1_F2_ends_process)
 	EXPECT_FALSE(WCOREDUMP(status));
 }
 
-/* ---- F3: uncatchable, whatever the state of the signals ---- */
+/* ---- F3: uncatchable in every state of the signals ---- */
 
 TEST_F(bad, F3_with_handler)
 {
@@ -257,7 +260,7 @@ static void *doomed_thread(void *arg)
 	return NULL;
 }
 
-/* The leader and another thread sleep, a third one runs. */
+/* The leader and another thread sleep. A third thread makes the call. */
 static int doomed_nonleader(void *arg)
 {
 	pthread_t thread;
@@ -288,7 +291,7 @@ static void *doomed_nonleader_thread(void *arg)
 	return NULL;
 }
 
-/* The leader is gone already. */
+/* The leader has already exited. */
 static int doomed_after_leader(void *arg)
 {
 	pthread_t thread;
@@ -307,8 +310,8 @@ TEST_F(bad, F3_from_other_thread_after_leader)
 }
 
 /*
- * No core is to be had of it, so the other threads are not ended by that. An
- * alarm ends those that are left.
+ * Without a core dump, the dump does not end the other threads. An alarm ends
+ * those that are left.
  */
 static int doomed_undumpable(void *arg)
 {
@@ -370,8 +373,9 @@ static int doomed_traced(void *arg)
 }
 
 /*
- * A tracer cannot save it by dropping signals, and is told of the exit, with
- * the status. (Whether it sees the signal on the way is not part of the rule.)
+ * A tracer cannot save the tracee by suppressing signals. It sees the exit
+ * event with the status. (The rule does not say whether it sees the signal
+ * before that.)
  */
 TEST_F(bad, F3_F4_traced)
 {
@@ -417,9 +421,10 @@ struct core {
 };
 
 /*
- * The process status is, in each ABI, three ints, the current signal as a
- * short, this and that, the registers, and an int, padded as a register is.
- * (The C library's structure is not the kernel's in x32.)
+ * In each ABI, the process status is three ints, the current signal as a
+ * short, other fields, the registers, and an int that is padded to a
+ * register's size. (In x32 the C library's structure differs from the
+ * kernel's.)
  */
 static bool read_prstatus(int fd, off_t at, size_t size, struct core *core)
 {
@@ -431,7 +436,7 @@ static bool read_prstatus(int fd, off_t at, size_t size, struct core *core)
 	       sizeof(core->regs);
 }
 
-/* Read the notes of a core file: the first thread's is the one that dumped. */
+/* Read the notes of a core file. The first thread is the one that dumped. */
 static void read_core(const char *name, struct core *core)
 {
 	int fd = open(name, O_RDONLY | O_CLOEXEC);
@@ -533,7 +538,7 @@ static void check_core(struct __test_metadata *_metadata, struct core *core,
 
 	check_doom(_metadata, status, sig);
 	EXPECT_TRUE(WCOREDUMP(status));
-	/* Rolled back: as the program had them at the instruction. */
+	/* The registers are those at the instruction, before the entry. */
 	EXPECT_EQ(sud_foreign_ip(), SUD_USER_IP(regs));
 	EXPECT_EQ(FATAL_NR, SUD_USER_RET(regs));
 	EXPECT_EQ(FATAL_NR, SUD_USER_NR(regs));
@@ -566,28 +571,30 @@ TEST_F(core, F4_from_other_thread)
 	EXPECT_EQ(4, core.threads);
 }
 
-/* ---- F4: several threads meet the bad selector at once ---- */
+/* ---- F4: several threads meet the bad selector at the same time ---- */
 
-/* Beside the first one, which is not armed. */
+/* In addition to the first thread, which is not armed. */
 #define THREADS	8
 
 #define ROUNDS	40
 
 enum crowd {
-	/* while they run, one of them writes to it, or unmaps it */
+	/* one of the running threads writes a bad byte, or unmaps it */
 	CROWD_BYTE, CROWD_UNMAPPED,
-	/* they all sleep in the read of it, which gets a bad byte then */
+	/*
+	 * all threads sleep in the read of the selector, which gets a bad byte
+	 */
 	CROWD_ASLEEP,
 };
 
-/* Of the doomed process. */
+/* The state of the process under test. */
 static struct {
 	enum crowd kind;
 	pthread_barrier_t armed;
 	struct sud_uffd u;
 	volatile uint8_t *selector;
 	volatile pid_t tid[THREADS];
-	/* how many of them are to make the selector bad */
+	/* the number of threads that are to make the selector bad */
 	int culprits;
 } crowd;
 
@@ -608,7 +615,10 @@ static void *crowd_thread(void *arg)
 		_exit(80);
 	pthread_barrier_wait(&crowd.armed);
 	for (;;) {
-		/* Its next call races with those of threads that run. */
+		/*
+		 * The next call of this thread races with those of the other
+		 * threads.
+		 */
 		if (__atomic_exchange_n(&crowd.culprits, 0, __ATOMIC_SEQ_CST))
 			make_bad();
 		sud_foreign_call(SUD_NR_CLOSE, -1, 0, 0, 0, 0, 0);
@@ -626,7 +636,7 @@ static void wait_for_crowd(void *arg)
 	}
 }
 
-/* Dumps no memory: many rounds are to be had. */
+/* Dump no memory, so that there is time for many rounds. */
 static bool dump_notes_only(void)
 {
 	int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
@@ -751,9 +761,11 @@ TEST_F(core, F4_no_core_where_limits_forbid)
 	EXPECT_EQ(NULL, name);
 }
 
-/* ---- F4: it counts as killed by a signal ---- */
+/* ---- F4: the process counts as killed by a signal ---- */
 
-/* Each is compared with a process that an ordinary signal kills. */
+/*
+ * Each result is compared with that of a process killed by an ordinary signal.
+ */
 FIXTURE(killed)
 {
 	struct sud_core core;
@@ -812,7 +824,7 @@ static int killed_told(void *arg)
 	return 3;
 }
 
-/* The bits that tell how it ended; no core need have been written. */
+/* The bits that tell how the process ended. It need not have dumped core. */
 #define ACCT_BITS	(ACORE | AXSIG)
 
 static void account(struct __test_metadata *_metadata, int (*fn)(void *arg),
@@ -834,7 +846,7 @@ static void account(struct __test_metadata *_metadata, int (*fn)(void *arg),
 	ASSERT_EQ(0, err);
 }
 
-TEST_F(killed, F4_accounting_tells_of_the_signal)
+TEST_F(killed, F4_accounting_records_the_signal)
 {
 	struct acct_v3 ordinary, record;
 
@@ -857,7 +869,7 @@ static void listen_to(struct __test_metadata *_metadata, int fd,
 	ASSERT_EQ(0, sud_events_end_of(fd, shared->pid, dumps, end));
 }
 
-TEST_F(killed, F4_connector_tells_of_the_core)
+TEST_F(killed, F4_connector_reports_the_core)
 {
 	unsigned int ordinary_dumps, dumps;
 	struct proc_event ordinary, end;
@@ -870,7 +882,7 @@ TEST_F(killed, F4_connector_tells_of_the_core)
 		  &ordinary_dumps, &ordinary);
 	listen_to(_metadata, fd, doomed_told, &self->doom, self->sig,
 		  &dumps, &end);
-	/* Of the attempt: limits do not matter. */
+	/* The event reports the attempt to dump: limits do not matter. */
 	EXPECT_EQ(1, ordinary_dumps);
 	EXPECT_EQ(1, dumps);
 	EXPECT_EQ(ordinary.event_data.exit.exit_code,
@@ -879,7 +891,7 @@ TEST_F(killed, F4_connector_tells_of_the_core)
 		  end.event_data.exit.exit_signal);
 }
 
-TEST_F(killed, F4_tracepoint_tells_of_the_signal)
+TEST_F(killed, F4_tracepoint_reports_the_signal)
 {
 	int fd, status;
 
@@ -897,7 +909,7 @@ TEST_F(killed, F4_tracepoint_tells_of_the_signal)
 
 static int sharing_pipe[2];
 
-/* Holds the write end of the pipe for as long as it lives. */
+/* Holds the write end of the pipe until it ends. */
 static int sharing(void *arg)
 {
 	close(sharing_pipe[0]);
@@ -905,7 +917,7 @@ static int sharing(void *arg)
 	return 0;
 }
 
-/* A process of its own that shares the memory, and outlives its parent. */
+/* Another process shares the memory and outlives its parent. */
 static int doomed_sharing(void *arg)
 {
 	static char stack[65536] __attribute__((aligned(16)));
@@ -927,13 +939,13 @@ TEST_F(core, F4_ends_processes_that_share_memory)
 	dump(_metadata, &self->core, doomed_sharing, &self->doom, &status,
 	     &core);
 	check_core(_metadata, &core, status, self->sig);
-	/* End of file on the pipe: nobody holds its other end any more. */
+	/* End of file on the pipe: no process holds its other end. */
 	close(sharing_pipe[1]);
 	FD_ZERO(&readable);
 	FD_SET(sharing_pipe[0], &readable);
 	EXPECT_EQ(1, select(sharing_pipe[0] + 1, &readable, NULL, NULL,
 			    &timeout)) {
-		TH_LOG("the process that shared the memory is still there");
+		TH_LOG("the process that shares the memory still runs");
 		kill(shared->sharer, SIGKILL);
 	}
 }

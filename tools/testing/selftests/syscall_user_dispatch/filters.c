@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Dispatch and seccomp: a filter is not asked about dispatched calls, and acts
- * as ever on all others. Rules A10, O1, O3 and O6.
+ * Dispatch and seccomp: a filter does not see dispatched calls, and acts on
+ * all others as usual. Rules A10, O1, O3 and O6.
  */
 #define _GNU_SOURCE
 #include "sud_ptrace.h"
@@ -17,36 +17,36 @@
 
 #include "sud_harness.h"
 
-/* The call that filters act on: one that is implemented and harmless. */
+/* The call on which the filters act: it is implemented and harmless. */
 #define NR_FILTERED	SYS_getppid
-/* One that nobody implements. */
+/* No kernel implements this call. */
 #define NR_OTHER	SUD_NR(20001)
 
-/* Never to be returned by a call by chance. */
+/* A value that no call returns by chance. */
 #define MAGIC		4711
 
 #define FILTER_ERRNO	ENOTNAM
 #define FILTER_DATA	77
 
-/* How often each kind of call is made, by turns. */
+/* The number of calls of each kind, which take turns. */
 #define ROUNDS		50
 
-/* Between the test and the process that it watches. */
+/* Memory that the test shares with the process under test. */
 struct shared {
 	volatile uint8_t selector;
-	/* SIGSYS by their si_code, with all else as it should be */
+	/* SIGSYS by their si_code, if everything else is correct */
 	volatile unsigned int dispatched;
 	volatile unsigned int trapped;
-	/* something was not as it should be */
+	/* something was wrong */
 	volatile unsigned int wrong;
-	/* a call came back that should not have */
+	/* a call returned that must not return */
 	volatile unsigned int returned;
 	volatile unsigned int done;
 };
 
 static struct shared *shared;
 
-/* The test itself; NR_FILTERED in its children returns this. */
+/* The test's process. NR_FILTERED in its children returns its number. */
 static pid_t parent;
 
 static void setup(struct __test_metadata *_metadata)
@@ -57,7 +57,7 @@ static void setup(struct __test_metadata *_metadata)
 	ASSERT_NE(NULL, shared);
 	parent = getpid();
 	ASSERT_EQ(0, sud_core_limit(false));
-	/* A helper that is left over does not outlive the test. */
+	/* A helper process must not outlive the test. */
 	ASSERT_EQ(0, sud_die_with_parent());
 }
 
@@ -101,8 +101,8 @@ static sud_word blocked_call(long nr)
 }
 
 /*
- * One handler for both (O6). A trapped call returns MAGIC, a dispatched one
- * its number.
+ * One handler for both kinds of SIGSYS (O6). A trapped call returns MAGIC. A
+ * dispatched call returns its number.
  */
 static void hook_both(siginfo_t *info, ucontext_t *uc)
 {
@@ -133,7 +133,7 @@ static bool arm(void)
 	return sud_arm_native(&shared->selector) == 0;
 }
 
-/* The end of a child. */
+/* The wait status of a child. */
 static int end_of(pid_t pid)
 {
 	int status;
@@ -154,7 +154,7 @@ static void check_end(struct __test_metadata *_metadata, int status)
 	EXPECT_EQ(0, shared->wrong);
 }
 
-/* ---- O3: each action, the filter older and younger than the arming ---- */
+/* ---- O3: each action, with a filter older and younger than the arming ---- */
 
 enum outcome { RUNS, FAILS, IS_TRAPPED, IS_ENOSYS, KILLS };
 
@@ -227,7 +227,7 @@ static bool install(void)
 {
 	int fd = sud_seccomp_nr(NR_FILTERED, acting->action, acting->flags);
 
-	/* Nobody listens. */
+	/* The listener is closed at once. */
 	return fd == 0 || (fd > 0 && acting->flags && close(fd) == 0);
 }
 
@@ -296,7 +296,7 @@ TEST_F(action, O3_O6_on_both_sides_of_the_switch)
 	}
 }
 
-/* ---- O3: what the actions do beside that ---- */
+/* ---- O3: other effects of the actions ---- */
 
 static void *killed_thread(void *arg)
 {
@@ -317,13 +317,13 @@ static int kill_one_thread(void *arg)
 	if (pthread_create(&thread, NULL, killed_thread, NULL) ||
 	    pthread_join(thread, NULL))
 		return 2;
-	/* This thread has neither the filter, nor dispatch. */
+	/* This thread has neither the filter nor dispatch. */
 	if (call(NR_FILTERED) != parent)
 		shared->wrong++;
 	return 0;
 }
 
-/* The thread survives what is dispatched, the process what is not. */
+/* A dispatched call ends no thread, and a filtered call ends only its own. */
 TEST_F(filters, O3_kill_thread_kills_one_thread)
 {
 	check_end(_metadata, sud_run_child(kill_one_thread, NULL));
@@ -348,7 +348,7 @@ static void traced(void)
 	_exit(0);
 }
 
-/* A tracer that asks for the filter's stops only. */
+/* A tracer that asks only for the filter's stops. */
 TEST_F(filters, O3_trace_stops_for_allowed_calls_only)
 {
 	unsigned long message;
@@ -369,7 +369,7 @@ TEST_F(filters, O3_trace_stops_for_allowed_calls_only)
 	EXPECT_EQ(ROUNDS, shared->dispatched);
 }
 
-/* One that asks for all: the filter's stop is between entry and exit. */
+/* A tracer that asks for all stops: the filter's is between entry and exit. */
 TEST_F(filters, O1_O3_trace_comes_after_the_entry_stop)
 {
 	static const int stops[] = {
@@ -417,8 +417,8 @@ static void trace_changes(void)
 	_exit(0);
 }
 
-/* What the tracer makes of the call is not dispatched any more. */
-TEST_F(filters, O1_O3_no_second_look_after_trace)
+/* The call that the tracer substitutes is not dispatched. */
+TEST_F(filters, O1_O3_not_dispatched_after_trace_stop)
 {
 	struct user_regs_struct regs;
 	int i;
@@ -434,7 +434,10 @@ TEST_F(filters, O1_O3_no_second_look_after_trace)
 		shared->done = i;
 		ASSERT_EQ(0, sud_ptrace(PTRACE_GETREGS, self->pid, 0,
 					(unsigned long)&regs));
-		/* Skipped, with a result; or another call. */
+		/*
+		 * The tracer skips the call with a result, or makes another
+		 * call of it.
+		 */
 		SUD_USER_NR(&regs) = i ? -1 : NR_OTHER;
 		if (i)
 			SUD_USER_RET(&regs) = MAGIC;
@@ -447,7 +450,7 @@ TEST_F(filters, O1_O3_no_second_look_after_trace)
 	}
 }
 
-/* What the listener of a filter was told. */
+/* The notifications that a filter's listener received. */
 static struct {
 	volatile int fd;
 	unsigned int n;
@@ -485,12 +488,12 @@ static void *supervise(void *arg)
 			break;
 		listener.n++;
 	}
-	/* Whoever waits for an answer gets an error. */
+	/* Calls that wait for an answer get an error. */
 	close(listener.fd);
 	return NULL;
 }
 
-/* The calls that run are numbered by their first argument. */
+/* The first argument numbers the calls that run. */
 static int listened_to(void *arg)
 {
 	unsigned int i = 0;
@@ -510,7 +513,7 @@ static int listened_to(void *arg)
 		if (call1(NR_FILTERED, i) != MAGIC + i)
 			shared->wrong++;
 		i++;
-		/* A native call is not dispatched, and filtered too. */
+		/* A native call is not dispatched, and is filtered, too. */
 		shared->selector = SUD_BLOCK;
 		if (syscall(NR_FILTERED, i) != MAGIC + i)
 			shared->wrong++;
@@ -581,7 +584,7 @@ TEST_F(filters, O3_log_records_allowed_calls_only)
 
 static sigjmp_buf out_of_handler;
 
-/* Without a siginfo: strict mode of 32-bit code knows sigreturn() only. */
+/* Without a siginfo: strict mode allows 32-bit code only sigreturn(). */
 static void on_sigsys(int sig)
 {
 	shared->dispatched++;
@@ -607,10 +610,10 @@ static int strict(void *arg)
 	if (null < 0 || !be_strict(on_sigsys))
 		return 2;
 	for (i = 0; i < ROUNDS; i++) {
-		/* It would kill, were it seen. */
+		/* If the filter saw this call, it would end the process. */
 		if (blocked_call(NR_FILTERED) != NR_FILTERED)
 			shared->wrong++;
-		/* Allowed by both. */
+		/* Both allow this call. */
 		if (sud_foreign_call(SYS_write, null, (uintptr_t)&null, 1,
 				     0, 0, 0) != 1)
 			shared->wrong++;
@@ -665,7 +668,7 @@ static int strict_jump(void *arg)
 	return 3;
 }
 
-/* For all ABIs: the handler leaves by a jump, which takes no call. */
+/* This works for all ABIs: the handler leaves by a jump, without a call. */
 TEST_F(filters, O3_strict_lets_the_handler_run)
 {
 	int status = sud_run_child(strict_jump, NULL);
@@ -678,12 +681,12 @@ TEST_F(filters, O3_strict_lets_the_handler_run)
 	EXPECT_EQ(0, shared->returned);
 }
 
-/* ---- O3: filters that look at more than the number ---- */
+/* ---- O3: filters that check more than the number ---- */
 
 /*
- * The filter sees the architecture, and where the call comes from: foreign
- * and native calls have errors of their own, and calls of any other
- * architecture kill.
+ * The filter checks the architecture and the call's address. Foreign and
+ * native calls get errors of their own. Calls of any other architecture end
+ * the process.
  */
 static int filter_looks_around(void *arg)
 {
@@ -716,13 +719,13 @@ static int filter_looks_around(void *arg)
 	return 0;
 }
 
-TEST_F(filters, O3_filter_of_arch_and_address)
+TEST_F(filters, O3_filter_checks_arch_and_address)
 {
 	check_end(_metadata, sud_run_child(filter_looks_around, NULL));
 	EXPECT_EQ(ROUNDS, shared->dispatched);
 }
 
-/* All but what the test needs would kill, by architecture: but not here. */
+/* Any foreign call that reaches the filter ends the process. */
 static int filter_kills_arch(void *arg)
 {
 	struct sock_filter code[] = {
@@ -747,7 +750,7 @@ static int filter_kills_arch(void *arg)
 	return 0;
 }
 
-TEST_F(filters, O3_filter_that_kills_the_architecture)
+TEST_F(filters, O3_filter_kills_by_architecture)
 {
 	int status = sud_run_child(filter_kills_arch, NULL);
 
@@ -771,7 +774,7 @@ TEST_F(filters, A10_filter_may_veto_arming)
 	EXPECT_EQ(0, sud_probe());
 }
 
-TEST_F(filters, A8_A10_filter_may_veto_what_comes_after_arming)
+TEST_F(filters, A8_A10_filter_may_veto_changes_of_an_armed_thread)
 {
 	ASSERT_EQ(0, sud_arm_native(&shared->selector));
 	ASSERT_EQ(0, sud_seccomp_veto(SECCOMP_RET_ERRNO | FILTER_ERRNO));
@@ -780,14 +783,17 @@ TEST_F(filters, A8_A10_filter_may_veto_what_comes_after_arming)
 	EXPECT_EQ(0, sud_probe());
 	shared->selector = SUD_BLOCK;
 	EXPECT_EQ(1, sud_probe());
-	/* The prctl itself is dispatched, and not vetoed (D13). */
+	/*
+	 * The prctl itself is dispatched, and the filter does not see it
+	 * (D13).
+	 */
 	EXPECT_EQ(SYS_prctl, sud_foreign_call(SYS_prctl,
 					      PR_SET_SYSCALL_USER_DISPATCH,
 					      SUD_OFF, 0, 0, 0, 0));
 	EXPECT_EQ(1, sud_probe());
 }
 
-/* ---- L1: children inherit the filter, and not the dispatch ---- */
+/* ---- L1: children inherit the filter, but not dispatch ---- */
 
 static int inherit(void *arg)
 {
@@ -811,9 +817,9 @@ TEST_F(filters, L1_O3_filter_is_inherited_dispatch_is_not)
 	EXPECT_EQ(1, shared->dispatched);
 }
 
-/* ---- O6: both kinds of SIGSYS for one and the same call ---- */
+/* ---- O6: both kinds of SIGSYS for the same call ---- */
 
-/* First it is dispatched; run again, it is trapped. */
+/* The call is dispatched first. Run again, it is trapped. */
 static void hook_rerun(siginfo_t *info, ucontext_t *uc)
 {
 	hook_both(info, uc);

@@ -39,16 +39,16 @@
 /* The argument vector of a program that is given its name alone. */
 #define ARGV(name) ((char *[]){ (char *)(name), NULL })
 
-/* Exit statuses of children: what they found themselves to be. */
+/* Exit statuses of children: the state in which they found themselves. */
 #define IS_OFF		40
 #define IS_ARMED	41
 #define IS_STRANGE	42
 
-/* Of whole 16 bytes, as the ABI wants a stack to be. */
+/* Whole units of 16 bytes, which is the ABI's alignment of a stack. */
 static long double stack[4096];
 #define STACK_TOP ((char *)stack + sizeof(stack))
 
-/* The verdict of a child, on the selector as the parent left it. */
+/* The state of a child, with the selector as the parent left it. */
 static int verdict(void)
 {
 	int ret = sud_probe();
@@ -73,9 +73,9 @@ static int wait_for(pid_t pid)
 }
 
 /*
- * Each test arms itself, leaves the selector at BLOCK, and lets somebody else
- * come into being. The newcomer is to be off; teardown sees to it that the
- * creator is as it was, both ways.
+ * Each test arms itself, leaves the selector at BLOCK, and creates a process
+ * or a thread. The new one must be off. Teardown checks that the creator is
+ * unchanged, at both values of the selector.
  */
 FIXTURE(creator) {
 	bool armed;
@@ -103,7 +103,7 @@ FIXTURE_TEARDOWN(creator)
 	EXPECT_EQ(0, sud_probe());
 }
 
-/* As SUD_REQUIRE(), which would disarm. */
+/* Like SUD_REQUIRE(), which would disarm. */
 #define REQUIRE_ARMED() do {						\
 	if (!self->armed)						\
 		SKIP(return, "no syscall user dispatch in this kernel"); \
@@ -116,18 +116,18 @@ FIXTURE_TEARDOWN(creator)
 		TH_LOG("wait status %#x: %s", status__,			\
 		       sud_exited(status__, IS_ARMED) ? "armed" :	\
 		       sud_exited(status__, IS_STRANGE) ?		\
-		       "neither off nor armed" : "trouble");		\
+		       "neither off nor armed" : "child failed");	\
 	}								\
 } while (0)
 
 /* L1: the ways to make a process. */
-TEST_F(creator, L1_fork)
+TEST_F(creator, L1_fork_child_is_off)
 {
 	REQUIRE_ARMED();
 	EXPECT_OFF(sud_run_child(verdict_fn, NULL));
 }
 
-TEST_F(creator, L1_vfork)
+TEST_F(creator, L1_vfork_child_is_off)
 {
 	pid_t pid;
 
@@ -146,13 +146,13 @@ static int fork_again(void *arg)
 	return sud_exited(status, IS_OFF) ? verdict() : 1;
 }
 
-TEST_F(creator, L1_fork_of_fork)
+TEST_F(creator, L1_grandchild_is_off)
 {
 	REQUIRE_ARMED();
 	EXPECT_OFF(sud_run_child(fork_again, NULL));
 }
 
-/* A child's own state is its own. */
+/* A child has its own state. */
 static int arm_differently(void *arg)
 {
 	static volatile uint8_t selector;
@@ -247,12 +247,12 @@ static int clone_fn(void *arg)
 	return thread_verdict;
 }
 
-/* The parent's sibling: made by a child, waited for by us. */
+/* A sibling of the parent: a child creates it, and the test waits for it. */
 static int clone_sibling(void *arg)
 {
 	unsigned long flags = *(unsigned long *)arg;
 
-	/* The cloner's own state is not what this is about. */
+	/* The state of the process that clones does not matter here. */
 	if (sud_arm_native(&sud_selector))
 		return 1;
 	sud_selector = SUD_BLOCK;
@@ -261,7 +261,7 @@ static int clone_sibling(void *arg)
 	return sud_probe() == 1 ? 0 : 3;
 }
 
-/* Wait for a thread that is no child: until its number is free again. */
+/* Wait until the number of a thread that is no child is free again. */
 static bool thread_gone(pid_t tid)
 {
 	unsigned int i;
@@ -302,10 +302,10 @@ TEST_F(clone, L1_clone)
 	}
 }
 
-/* clone3(), as a fork: no stack, so that the child needs no assembly. */
+/* clone3() without a stack, like a fork: the child needs no assembly. */
 static pid_t clone3_fork(uint64_t flags)
 {
-	/* The structure's first version. */
+	/* The first version of the structure. */
 	uint64_t args[8] = { [0] = flags, [4] = SIGCHLD };
 
 	return syscall(SYS_clone3, args, sizeof(args));
@@ -351,7 +351,7 @@ TEST_F(creator, L1_pthread_create)
 	EXPECT_EQ(IS_OFF, thread_verdict);
 }
 
-/* A thread arms itself, and then switches off: nobody else notices. */
+/* A thread arms itself, and then switches off. No other thread changes. */
 static volatile uint8_t thread_selector;
 
 static void *arming_thread(void *arg)
@@ -361,7 +361,7 @@ static void *arming_thread(void *arg)
 	thread_selector = SUD_BLOCK;
 	thread_verdict = sud_arm_native(&thread_selector) ? 0 : verdict();
 	pthread_barrier_wait(barrier);
-	/* The creator has its turn. */
+	/* The creator runs its checks. */
 	pthread_barrier_wait(barrier);
 	if (sud_off())
 		thread_verdict = 0;
@@ -388,7 +388,7 @@ TEST_F(creator, L1_thread_state_is_its_own)
 	EXPECT_EQ(IS_ARMED, thread_verdict);
 }
 
-/* The program that is executed stands beside this one. */
+/* The program to execute is in the directory of this program. */
 static char probe_path[PATH_MAX];
 
 static bool find_probe(void)
@@ -422,8 +422,9 @@ TEST_F(creator, L1_posix_spawn)
 }
 
 /*
- * Made by foreign code: the call is dispatched, and the handler runs it again
- * with the selector at ALLOW. The child returns from it just as the parent.
+ * The test makes the call by foreign code. The call is dispatched, and the
+ * handler runs it again with the selector at ALLOW. The child returns from it
+ * in the same way as the parent.
  */
 TEST_F(creator, L1_fork_by_foreign_code)
 {
@@ -461,7 +462,7 @@ TEST_F(creator, L1_clone_by_foreign_code)
 	EXPECT_OFF(wait_for(pid));
 }
 
-/* On a stack of its own the child "returns" to what lies on top of that. */
+/* On its own stack, the child "returns" to the address on top of the stack. */
 static void __attribute__((noreturn)) foreign_child(void)
 {
 	sud_hook = NULL;
@@ -473,7 +474,10 @@ static void __attribute__((noreturn)) foreign_child(void)
 
 static long foreign_clone(unsigned long flags)
 {
-	/* As if foreign_child() had been called: see the ABI on alignment. */
+	/*
+	 * As if foreign_child() had been called: see the ABI for the
+	 * alignment.
+	 */
 	sud_uword *top = (sud_uword *)STACK_TOP - 2;
 
 	*top = (uintptr_t)foreign_child;
@@ -489,7 +493,7 @@ TEST_F(creator, L1_vm_vfork_by_foreign_code)
 
 	REQUIRE_ARMED();
 	pid = foreign_clone(CLONE_VM | CLONE_VFORK | SIGCHLD);
-	/* The child's call was none of the dispatched. */
+	/* The child's call was not dispatched. */
 	EXPECT_EQ(1, sud_count);
 	ASSERT_LT(0, pid);
 	EXPECT_OFF(wait_for(pid));
@@ -508,9 +512,8 @@ TEST_F(creator, L1_thread_by_foreign_code)
 }
 
 /*
- * I/O workers. They make no system calls, so what shows is that the kernel
- * can make them from an armed thread, that they work, and that the thread is
- * armed as before.
+ * I/O workers make no system calls. The test shows that an armed thread can
+ * create them, that they work, and that the thread is armed as before.
  */
 struct ring {
 	int fd;
@@ -554,7 +557,7 @@ static void ring_submit(struct ring *r, const struct io_uring_sqe *sqe)
 	__atomic_store_n(tail, *tail + 1, __ATOMIC_SEQ_CST);
 }
 
-/* Wait for one completion. Return: false if it does not come. */
+/* Wait for one completion. Return: false if there is none in time. */
 static bool ring_complete(struct ring *r, int *res)
 {
 	uint32_t *head = (uint32_t *)(r->cq + r->p.cq_off.head);
@@ -597,14 +600,14 @@ TEST_F(creator, L1_io_worker)
 	iov.iov_base = &c;
 	iov.iov_len = 1;
 	sqe.opcode = IORING_OP_READV;
-	/* Handed to a worker at once. */
+	/* Give it to a worker at once. */
 	sqe.flags = IOSQE_ASYNC;
 	sqe.fd = fds[0];
 	sqe.addr = (unsigned long)&iov;
 	sqe.len = 1;
 	ring_submit(&r, &sqe);
 
-	/* Have foreign code submit it, and the handler run the call again. */
+	/* Foreign code submits it, and the handler runs the call again. */
 	sud_count = 0;
 	sud_hook = sud_hook_rerun;
 	EXPECT_EQ(1, sud_foreign_call(SYS_io_uring_enter, r.fd, 1, 0, 0, 0, 0));
@@ -628,7 +631,7 @@ TEST_F(creator, L1_io_polling_thread)
 	REQUIRE_RING(&r, IORING_SETUP_SQPOLL);
 	for (i = 0; i < 10; i++) {
 		ring_submit(&r, &sqe);
-		/* Wakes the thread, should it have gone to sleep. */
+		/* Wakes the thread if it sleeps. */
 		EXPECT_LE(0, syscall(SYS_io_uring_enter, r.fd, 1, 0,
 				     IORING_ENTER_SQ_WAKEUP, NULL, 0));
 		ASSERT_TRUE(ring_complete(&r, &res));
@@ -638,9 +641,9 @@ TEST_F(creator, L1_io_polling_thread)
 }
 
 /*
- * L2: exec. Each variant arms the one who executes in another way: with no
- * selector a call would be dispatched if any of it were kept; with one at an
- * address that the new program does not have, the program would be killed.
+ * L2: exec. Each variant arms the calling thread in another way. With no
+ * selector, a call is dispatched if the new program keeps any state. With a
+ * selector address that the new program lacks, that program is killed.
  */
 FIXTURE(exec) {
 	volatile uint8_t *selector;
@@ -677,7 +680,7 @@ FIXTURE_TEARDOWN(exec)
 	}								\
 } while (0)
 
-/* Armed, as the variant says, right before it executes. */
+/* Arm as the variant says, directly before the exec. */
 struct exec_args {
 	const volatile uint8_t *selector;
 	const char *path;
@@ -708,8 +711,8 @@ TEST_F(exec, L2_execve)
 	EXPECT_EXEC_OFF(sud_run_child(exec_child, &args), 0);
 }
 
-/* The new program can be armed: the probe's answer does not always say off. */
-TEST_F(exec, L2_probe_control)
+/* The new program can arm itself, so the probe does not always answer "off". */
+TEST_F(exec, L2_new_program_can_be_armed)
 {
 	REQUIRE_EXEC();
 	EXPECT_EQ(0, sud_arm_native(self->selector));
@@ -737,7 +740,7 @@ TEST_F(exec, L2_execveat)
 	EXPECT_EXEC_OFF(sud_run_child(execveat_child, &args), 0);
 }
 
-/* By foreign code, the call being run again by the handler. */
+/* Foreign code makes the call, and the handler runs it again. */
 static int foreign_exec_child(void *arg)
 {
 	struct exec_args *args = arg;
@@ -759,7 +762,7 @@ TEST_F(creator, L2_execve_by_foreign_code)
 	EXPECT_EXEC_OFF(sud_run_child(foreign_exec_child, &args), 0);
 }
 
-/* The thread takes the place of the leader, who is armed as well. */
+/* The thread takes the place of the leader, which is armed, too. */
 static void *exec_thread(void *arg)
 {
 	_exit(exec_child(arg));
@@ -786,7 +789,7 @@ TEST_F(exec, L2_non_leader_thread)
 	EXPECT_EXEC_OFF(sud_run_child(thread_exec_child, &args), 0);
 }
 
-/* The leader only is armed, and is gone when the thread executes. */
+/* Only the leader is armed, and it has exited when the thread executes. */
 static void *plain_exec_thread(void *arg)
 {
 	struct exec_args *args = arg;
@@ -815,7 +818,7 @@ TEST_F(exec, L2_thread_of_armed_leader)
 	EXPECT_EXEC_OFF(sud_run_child(leader_armed_child, &args), 0);
 }
 
-/* Files that tests execute, in a directory of their own. */
+/* Files that tests execute, in their own directory. */
 struct scratch {
 	char dir[32];
 	char file[64];
@@ -900,7 +903,7 @@ TEST_F(exec, L2_script)
 
 	REQUIRE_EXEC();
 	snprintf(line, sizeof(line), "#!%s\n", probe_path);
-	/* The kernel reads no more of a first line than that. */
+	/* The kernel reads no more than this of a first line. */
 	ASSERT_GT(250, strlen(line));
 	ASSERT_TRUE(scratch_make(&s));
 	EXPECT_TRUE(scratch_write(&s, line, strlen(line), 0755));
@@ -909,7 +912,7 @@ TEST_F(exec, L2_script)
 	EXPECT_EXEC_OFF(status, 0);
 }
 
-/* An exec that fails: armed as before, with the same selector and range. */
+/* After a failed exec: armed as before, with the same selector and range. */
 #define EXPECT_STILL_ARMED() do {					\
 	sud_selector = SUD_BLOCK;					\
 	EXPECT_EQ(1, sud_probe());					\
@@ -1011,7 +1014,7 @@ TEST_F(creator, L2_failed_execveat)
 					  environ, 0x40000000));
 }
 
-/* From a thread: neither it nor the leader changes. */
+/* From a thread: neither the thread nor the leader changes. */
 static void *failing_thread(void *arg)
 {
 	if (sud_arm_native(&sud_selector))
@@ -1033,8 +1036,8 @@ TEST_F(creator, L2_failed_in_thread)
 }
 
 /*
- * L3: off means zero. What an ordinary program can see of that is that nothing
- * of the earlier configuration has a say any more.
+ * L3: off means zero. An ordinary program can only see that no part of the
+ * earlier configuration has an effect.
  */
 static uint8_t *own_page(void)
 {
@@ -1044,7 +1047,9 @@ static uint8_t *own_page(void)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* Armed with nothing: all is dispatched, whatever the old selector says. */
+/*
+ * Armed with no selector: every call is dispatched, at any old selector byte.
+ */
 static int armed_with_nothing(void *arg)
 {
 	uint8_t *old = arg;
@@ -1076,7 +1081,10 @@ TEST_F(creator, L3_off_forgets_range_and_selector)
 		TH_LOG("wait status %#x", status);
 	}
 
-	/* In this very thread: neither the old byte nor the old range. */
+	/*
+	 * In the same thread: neither the old byte nor the old range has an
+	 * effect.
+	 */
 	*old = SUD_ALLOW;
 	ASSERT_EQ(0, sud_arm(SUD_EXCL, SUD_NATIVE_OFFSET, SUD_NATIVE_LENGTH,
 			     NULL));
@@ -1087,7 +1095,7 @@ TEST_F(creator, L3_off_forgets_range_and_selector)
 	EXPECT_EQ(0, sud_probe());
 	ASSERT_EQ(0, sud_off());
 
-	/* Nobody reads the old byte: it may go. */
+	/* Nothing reads the old byte, so it can be unmapped. */
 	ASSERT_EQ(0, munmap(old, sysconf(_SC_PAGESIZE)));
 	EXPECT_EQ(0, sud_probe());
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
@@ -1097,7 +1105,10 @@ static int fork_forgets(void *arg)
 {
 	uint8_t *old = arg;
 
-	/* The parent's selector is gone; a read of it would kill. */
+	/*
+	 * The parent's selector is unmapped: a read of it would end the
+	 * process.
+	 */
 	if (munmap(old, sysconf(_SC_PAGESIZE)))
 		return 1;
 	if (sud_probe() != 0)
@@ -1121,7 +1132,7 @@ TEST_F(creator, L3_fork_forgets_selector)
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 }
 
-/* L4: until it executes or exits, a vfork child has the parent's memory. */
+/* L4: until it executes or exits, a vfork child shares the parent's memory. */
 TEST_F(creator, L4_vfork_child_flips_byte)
 {
 	pid_t pid;
@@ -1134,7 +1145,7 @@ TEST_F(creator, L4_vfork_child_flips_byte)
 		sud_selector = SUD_BLOCK;
 		_exit(verdict());
 	}
-	/* Before anything is written to the byte here. */
+	/* Check before this process writes to the byte. */
 	EXPECT_EQ(1, sud_probe());
 	ASSERT_LT(0, pid);
 	EXPECT_OFF(wait_for(pid));
@@ -1149,14 +1160,14 @@ TEST_F(creator, L4_vfork_child_flips_byte)
 	EXPECT_OFF(wait_for(pid));
 }
 
-/* A fork child, by contrast, flips its copy. */
+/* In contrast, a fork child flips its own copy. */
 static int flip_copy(void *arg)
 {
 	sud_selector = SUD_ALLOW;
 	return verdict();
 }
 
-TEST_F(creator, L4_fork_child_does_not)
+TEST_F(creator, L4_fork_child_flips_its_copy_only)
 {
 	REQUIRE_ARMED();
 	EXPECT_OFF(sud_run_child(flip_copy, NULL));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Dispatch and observers: the raw_syscalls tracepoints and audit, read as an
- * administrator reads them, and probes in the program itself. Rules O1, O2, O7,
- * F5 and V3; order.c has what tracepoints alone can show.
+ * administrator reads them, and probes in the program itself. Rules O1, O2,
+ * O7, F5 and V3. order.c has the tests that need only tracepoints.
  */
 #define _GNU_SOURCE
 #include "sud_ptrace.h"
@@ -19,8 +19,8 @@
 #include "sud_harness.h"
 
 /*
- * Numbers that nobody implements. Audit rules know no higher ones than 2047,
- * so they are without the x32 bit, which x32 programs may leave out.
+ * Numbers that no kernel implements. Audit rules have no numbers above 2047.
+ * The numbers thus lack the x32 bit, which x32 programs may leave out.
  */
 #define NR_DISPATCHED	1001
 #define NR_ALLOWED	1002
@@ -29,13 +29,13 @@
 #define NR_MARK		1005
 #define NR_FATAL	1006
 
-/* Between the test, which watches, and its child. */
+/* Memory that the test, which observes, shares with its child. */
 struct shared {
 	volatile uint8_t selector;
-	/* the child is where the test wants it, and who it is */
+	/* the child is ready, and its number */
 	volatile int ready;
 	volatile pid_t tid;
-	/* it may go on */
+	/* the child may go on */
 	volatile int go;
 	volatile unsigned int handled;
 	volatile unsigned int wrong;
@@ -46,7 +46,7 @@ static struct sud_trace trace;
 static struct sud_audit audit;
 static struct sud_script script;
 
-/* What audit recorded of one process. */
+/* The audit records of one process. */
 static struct {
 	pid_t pid;
 	/* system calls, as exits */
@@ -67,7 +67,7 @@ static void setup(struct __test_metadata *_metadata)
 	ASSERT_EQ(0, sud_core_limit(false));
 }
 
-/* A state that is ours to put back: from here to stop_watching(). */
+/* From here to stop_watching(), the test changes state of the whole system. */
 static void need(struct __test_metadata *_metadata, bool want_trace,
 		 bool want_audit)
 {
@@ -131,7 +131,7 @@ static int stop_watching(bool with_trace, bool with_audit)
 	return err;
 }
 
-/* In the child: be ready, and wait, without a system call. */
+/* In the child: report that it is ready, and wait without a system call. */
 static void wait_to_go(void)
 {
 	shared->ready = 1;
@@ -139,7 +139,7 @@ static void wait_to_go(void)
 		__asm__ volatile("" ::: "memory");
 }
 
-/* Exit status of a child that finds that the kernel lacks userfaultfd. */
+/* Exit status of a child if the kernel lacks userfaultfd. */
 #define NO_UFFD 77
 
 /* The status of a child that ended before it was ready. */
@@ -155,7 +155,7 @@ static bool wait_ready(pid_t pid)
 	return true;
 }
 
-/* What is switched on is to be switched off even if the child hangs. */
+/* Observers must be switched off even if the child hangs. */
 static void begin_child(void)
 {
 	sud_die_with_parent();
@@ -163,7 +163,7 @@ static void begin_child(void)
 	shared->tid = getpid();
 }
 
-/* A child that calls wait_to_go(), not before it is there. */
+/* A child that calls wait_to_go(). Return only when it waits there. */
 static pid_t start_child(int (*fn)(void *arg), void *arg)
 {
 	pid_t pid = fork();
@@ -195,7 +195,7 @@ static sud_word call(long nr)
 	return sud_foreign_call(nr, 0, 0, 0, 0, 0, 0);
 }
 
-/* Keep of a list what has a number of our own. Return: how much that is. */
+/* Keep only entries with the test's own numbers. Return: how many. */
 static unsigned int keep_own(struct sud_seen *seen, unsigned int n)
 {
 	unsigned int i, kept = 0;
@@ -216,7 +216,7 @@ static void check_seen(struct __test_metadata *_metadata, unsigned int i,
 		       sud_seen_names[want->what], want->nr,
 		       sud_seen_names[seen->what], seen->nr);
 	}
-	/* When rt_sigreturn() returns, its number is gone. */
+	/* When rt_sigreturn() returns, its number is lost. */
 	if (want->what != SUD_SEEN_EXIT || seen->nr != -1)
 		ASSERT_EQ(want->nr, seen->nr);
 	/* A 32-bit tracer may have cut off the upper half of a sign. */
@@ -234,7 +234,7 @@ static void check_list(struct __test_metadata *_metadata,
 	ASSERT_EQ(n_want, n_seen);
 }
 
-/* Audit has one record for each call, made on its exit. */
+/* Audit writes one record for each call, on its exit. */
 static void check_audit(struct __test_metadata *_metadata,
 			const struct sud_seen *want, unsigned int n_want)
 {
@@ -267,7 +267,7 @@ static int watch_script(bool with_trace, bool with_audit, int *status)
 	return stop_watching(with_trace, with_audit) ?: err;
 }
 
-/* The script as somebody sees it who sees but that part of it. */
+/* Reduce the script to the part that this observer sees. */
 static void reduce_script(bool (*sees)(const struct sud_seen *seen))
 {
 	unsigned int i, n = 0;
@@ -286,7 +286,7 @@ static bool trace_sees(const struct sud_seen *seen)
 
 static bool audit_sees(const struct sud_seen *seen)
 {
-	/* A rule's mask ends there. */
+	/* The mask of a rule ends at that number. */
 	return seen->what == SUD_SEEN_EXIT && seen->nr < 2048;
 }
 
@@ -304,7 +304,7 @@ FIXTURE_TEARDOWN(observers)
 {
 }
 
-/* No system call but the script's, and the exit, which has no exit. */
+/* The only system calls are the script's and exit(), which has no exit. */
 TEST_F(observers, O1_O2_tracepoints_list_the_allowed_calls)
 {
 	need(_metadata, true, false);
@@ -321,7 +321,7 @@ TEST_F(observers, O1_O2_audit_lists_the_allowed_calls)
 	need(_metadata, false, true);
 	ASSERT_EQ(0, watch_script(false, true, &self->status));
 	check_end(_metadata, self->status);
-	/* The exit is recorded, and has no result. */
+	/* The final exit is recorded, and has no result. */
 	sud_script_add(&script, SUD_SEEN_EXIT, SYS_exit_group, LONG_MIN);
 	reduce_script(audit_sees);
 	check_audit(_metadata, script.seen, script.n);
@@ -368,7 +368,7 @@ static int wait_in_handler(void *arg)
 
 /*
  * Nothing was recorded when the call was dispatched. The next call after
- * auditing is switched on is recorded as ever.
+ * auditing is switched on is recorded as usual.
  */
 TEST_F(observers, O2_audit_enabled_in_handler_sees_next_call)
 {
@@ -383,7 +383,7 @@ TEST_F(observers, O2_audit_enabled_in_handler_sees_next_call)
 	int err;
 
 	need(_metadata, false, true);
-	/* The child is born while auditing is on, so it can be audited. */
+	/* The child is created while auditing is on, so it can be audited. */
 	pid = fork();
 	if (pid == 0) {
 		begin_child();
@@ -438,7 +438,7 @@ static int sleep_in_selector(void *arg)
 	return sud_uffd_join(&u) ? 83 : 0;
 }
 
-/* All observers are switched on while the byte is not known yet. */
+/* All observers are switched on while the kernel reads the byte. */
 static void watch_sleeper(struct __test_metadata *_metadata, uint8_t byte,
 			  const struct sud_seen *want, unsigned int n_want)
 {
@@ -467,7 +467,7 @@ static void watch_sleeper(struct __test_metadata *_metadata, uint8_t byte,
 	check_audit(_metadata, exits, n);
 }
 
-TEST_F(observers, O2_enabled_during_dispatch_see_nothing_of_it)
+TEST_F(observers, O2_observers_enabled_during_dispatch_do_not_see_it)
 {
 	static const struct sud_seen want[] = {
 		{ SUD_SEEN_ENTRY, NR_MARK, 0 },
@@ -480,7 +480,7 @@ TEST_F(observers, O2_enabled_during_dispatch_see_nothing_of_it)
 	EXPECT_EQ(1, shared->handled);
 }
 
-TEST_F(observers, O7_enabled_during_selector_read_see_the_call)
+TEST_F(observers, O7_observers_enabled_during_selector_read_see_the_call)
 {
 	static const struct sud_seen want[] = {
 		{ SUD_SEEN_ENTRY, NR_DISPATCHED, 0 },
@@ -493,7 +493,7 @@ TEST_F(observers, O7_enabled_during_selector_read_see_the_call)
 	EXPECT_EQ(0, shared->handled);
 }
 
-/* ---- O1: one after the other ---- */
+/* ---- O1: the order of the observers ---- */
 
 static void hook_count(siginfo_t *info, ucontext_t *uc)
 {
@@ -510,7 +510,7 @@ static int changed_twice(void *arg)
 	raise(SIGSTOP);
 	if (call(NR_ALLOWED) != -ENOSYS)
 		return 81;
-	/* The same, blocked: none of them gets to change it. */
+	/* The same call, blocked: no observer can change it. */
 	shared->selector = SUD_BLOCK;
 	if (call(NR_ALLOWED) != NR_ALLOWED || call(NR_CHANGED) != NR_CHANGED)
 		return 82;
@@ -527,7 +527,7 @@ static int set_number(pid_t pid, long nr)
 	return sud_ptrace(PTRACE_SETREGS, pid, 0, (unsigned long)&regs);
 }
 
-/* The stops of the above; the tracer has attached. */
+/* The stops of the calls above. The tracer has attached. */
 static int change_twice(pid_t pid)
 {
 	struct ptrace_syscall_info info;
@@ -549,7 +549,7 @@ static int change_twice(pid_t pid)
 	}
 	if (set_number(pid, NR_CHANGED))
 		return -3;
-	/* Seccomp has the number that the tracer has set. */
+	/* Seccomp sees the number that the tracer set. */
 	if (sud_resume(PTRACE_SYSCALL, pid, 0) !=
 	    SUD_STOP_EVENT(PTRACE_EVENT_SECCOMP))
 		return -4;
@@ -557,7 +557,7 @@ static int change_twice(pid_t pid)
 		return -5;
 	if (sud_resume(PTRACE_SYSCALL, pid, 0) != SUD_STOP_SYSCALL)
 		return -6;
-	/* Two dispatches, and no stop but theirs. */
+	/* Two dispatches stop with SIGSYS, and nothing else stops. */
 	if (sud_resume(PTRACE_CONT, pid, 0) != SIGSYS ||
 	    sud_resume(PTRACE_CONT, pid, SIGSYS) != SIGSYS ||
 	    sud_ptrace(PTRACE_CONT, pid, 0, SIGSYS))
@@ -566,8 +566,8 @@ static int change_twice(pid_t pid)
 }
 
 /*
- * Each may change the number, and the next one sees the change: the tracer,
- * then the filter, and after both the tracepoint and audit.
+ * Each observer may change the number, and the next one sees the change: first
+ * the tracer, then the filter, and after both the tracepoint and audit.
  */
 TEST_F(observers, O1_tracer_then_seccomp_then_tracepoint_and_audit)
 {
@@ -601,7 +601,7 @@ TEST_F(observers, O1_tracer_then_seccomp_then_tracepoint_and_audit)
 	check_audit(_metadata, want + 1, 1);
 }
 
-/* ---- F5: nothing of the call that meets a bad selector ---- */
+/* ---- F5: observers see no call that meets a bad selector ---- */
 
 FIXTURE(fatal)
 {
@@ -709,7 +709,7 @@ TEST_F(fatal, F5_tracepoints_see_no_exit)
 		   trace.n);
 }
 
-/* The one record is of the core dump, which is tried. */
+/* The only record is that of the attempted core dump. */
 TEST_F(fatal, F5_audit_sees_no_call)
 {
 	watch_doomed(_metadata, variant->sig, variant->other_thread, false,
@@ -720,7 +720,7 @@ TEST_F(fatal, F5_audit_sees_no_call)
 	EXPECT_EQ(variant->sig, audited.abend_signal);
 }
 
-/* The exit event, and the end: no stop for the call, none for a signal. */
+/* The exit event and the end: no stop for the call, and none for a signal. */
 TEST_F(fatal, F5_tracer_sees_no_exit_stop)
 {
 	unsigned long message = 0;
@@ -736,7 +736,7 @@ TEST_F(fatal, F5_tracer_sees_no_exit_stop)
 	ASSERT_EQ(0, sud_ptrace(PTRACE_INTERRUPT, shared->tid, 0, 0));
 	ASSERT_EQ(SUD_STOP_GROUP(SIGTRAP), sud_wait_stop(shared->tid));
 	shared->go = 1;
-	/* The call before is seen coming and going. */
+	/* The call before it has both stops. */
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(SUD_STOP_SYSCALL,
 			  sud_resume(PTRACE_SYSCALL, shared->tid, 0));
@@ -778,8 +778,9 @@ static int killed_in_read(void *arg)
 }
 
 /*
- * A thread that is killed while it sleeps in the read of its selector: that
- * the read fails then is not the selector's fault, and no SIGSEGV is recorded.
+ * A thread is killed while it sleeps in the read of its selector. The read
+ * fails because of the kill, not because of the selector: no SIGSEGV is
+ * recorded.
  */
 TEST_F(observers, F5_killed_in_read_leaves_no_record)
 {
@@ -828,7 +829,7 @@ FIXTURE_VARIANT_ADD(uprobe, return) { .ret = true };
 
 static sud_word __attribute__((noinline, noclone)) probed(sud_word nr)
 {
-	/* A call by the foreign page, if any. */
+	/* Make a call from the foreign page, if there is one to make. */
 	if (nr >= 0)
 		nr = call(nr);
 	__asm__ volatile("" : "+r" (nr));
@@ -854,9 +855,8 @@ FIXTURE_TEARDOWN(uprobe)
 }
 
 /*
- * Nothing but the foreign page is exempt: a system call that the kernel put
- * into the function's way would be dispatched, or bring in the page of the
- * selector.
+ * Only the foreign page is exempt. If the kernel put a system call into the
+ * function's path, it would be dispatched, or would read the selector's page.
  */
 TEST_F(uprobe, V3_probed_function_of_armed_thread_works)
 {
@@ -916,7 +916,7 @@ TEST_F(uprobe, V3_calls_are_dispatched_inside_probed_function)
 		ASSERT_EQ(0, pthread_join(thread[i], NULL));
 	EXPECT_EQ(0, shared->wrong);
 	EXPECT_EQ(total, sud_count);
-	/* perf has been seen to count one less. */
+	/* perf sometimes counts one less. */
 	hits = sud_perf_count(self->fd);
 	EXPECT_LT(total / 2, hits);
 	EXPECT_GE(total, hits);
@@ -925,8 +925,8 @@ TEST_F(uprobe, V3_calls_are_dispatched_inside_probed_function)
 #ifndef __x86_64__
 
 /*
- * The kernel probes no int $0x80, armed or not. (It does not refuse syscall, on
- * which the probe then kills any program.)
+ * The kernel refuses to probe int $0x80, in armed programs and others. (It
+ * does not refuse syscall, where the probe ends any program.)
  */
 TEST_F(uprobe, V3_probe_of_the_instruction_is_refused)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Dispatch and the other users of system-call entry, one step at a time. Rules
- * O1, O2 and O7; tracer.c, filters.c and observers.c have the long mixes.
+ * O1, O2 and O7. The long mixes are in tracer.c, filters.c and observers.c.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -16,20 +16,20 @@
 
 #include "sud_harness.h"
 
-/* Numbers that nobody implements: they are the test's own, and recognised. */
+/* Numbers that no kernel implements, so that the test recognises its calls. */
 #define NR_DISPATCHED	SUD_NR(20001)
 #define NR_ALLOWED	SUD_NR(20002)
 
 #define FILTER_ERRNO	ENOTNAM
 
-/* Between the test, which traces, and its child. */
+/* Memory that the test, which traces, shares with its child. */
 struct shared {
 	volatile uint8_t selector;
 	volatile int at_handler;
 	volatile int go;
 	volatile int handled;
 	volatile int wrong;
-	/* calls that were made */
+	/* the number of calls that were made */
 	volatile int dispatched;
 	volatile int allowed;
 };
@@ -75,7 +75,7 @@ static void hook_shared_count(siginfo_t *info, ucontext_t *uc)
 
 /* ---- ptrace ---- */
 
-/* What a tracer saw of its tracee, from stop to stop. */
+/* The stops of a tracee. */
 struct seen {
 	int dispatched_stops;
 	int sigsys;
@@ -89,7 +89,7 @@ struct seen {
 
 #define ROUNDS 300
 
-/* Foreign calls that are dispatched, that run, and native ones, mixed. */
+/* Dispatched foreign calls, running foreign calls and native calls, mixed. */
 static void mixed_calls(void)
 {
 	unsigned int seed = 1;
@@ -151,7 +151,7 @@ static void trace(struct __test_metadata *_metadata, pid_t pid,
 				sig = 0;
 			if (sig != SIGSYS)
 				continue;
-			/* The signal comes on no call's way out. */
+			/* The signal is not part of any call's exit. */
 			seen->sigsys++;
 			if (inside || info.op != PTRACE_SYSCALL_INFO_NONE)
 				seen->unpaired++;
@@ -212,7 +212,7 @@ TEST_F(order, O1_O2_ptrace_syscall)
 	EXPECT_EQ(seen.entries, seen.exits + 1);
 }
 
-/* All that runs is emulated; what is dispatched is not even seen. */
+/* Every call that runs is emulated. A dispatched call causes no stop. */
 TEST_F(order, O1_ptrace_sysemu)
 {
 	struct ptrace_syscall_info info;
@@ -225,7 +225,7 @@ TEST_F(order, O1_ptrace_sysemu)
 		    sud_arm_native(&shared->selector))
 			_exit(82);
 		raise(SIGSTOP);
-		/* The return from the handler would be emulated away too. */
+		/* The return from the handler would be emulated, too. */
 		blocked_call(NR_DISPATCHED);
 		call(NR_ALLOWED);
 		blocked_call(NR_DISPATCHED);
@@ -236,7 +236,10 @@ TEST_F(order, O1_ptrace_sysemu)
 	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, self->pid, NULL,
 			    (long)(PTRACE_O_TRACESYSGOOD |
 				   PTRACE_O_EXITKILL)));
-	/* Drop the signals: the calls are skipped, and the program goes on. */
+	/*
+	 * Suppress the signals: the calls are skipped, and the program goes
+	 * on.
+	 */
 	while (allowed < 3 && stops++ < 100) {
 		ASSERT_EQ(0, ptrace(PTRACE_SYSEMU, self->pid, NULL, (long)sig));
 		ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
@@ -264,7 +267,7 @@ TEST_F(order, O1_ptrace_sysemu)
 
 /*
  * In the handler, with no system call since the dispatch: spin until the
- * parent has set up its view, then make the next allowed call.
+ * parent has set up its observer. Then make the next allowed call.
  */
 static void hook_spin(siginfo_t *info, ucontext_t *uc)
 {
@@ -286,7 +289,7 @@ static void spin_in_handler(void)
 	_exit(shared->wrong);
 }
 
-/* Wait until the child spins; false if it ended instead. */
+/* Wait until the child spins. Return: false if it ended instead. */
 static bool wait_at_handler(pid_t pid)
 {
 	while (!shared->at_handler) {
@@ -298,8 +301,8 @@ static bool wait_at_handler(pid_t pid)
 }
 
 /*
- * Nobody traced when the call was dispatched. A tracer that comes while the
- * handler runs sees the next call come and go.
+ * No tracer was attached when the call was dispatched. A tracer that attaches
+ * while the handler runs sees both stops of the next call.
  */
 TEST_F(order, O2_tracer_attached_in_handler_sees_both_stops)
 {
@@ -368,7 +371,7 @@ static int child_seccomp(void *arg)
 	return 0;
 }
 
-TEST_F(order, O1_seccomp_is_not_asked)
+TEST_F(order, O1_seccomp_does_not_see_dispatched_calls)
 {
 	int status = sud_run_child(child_seccomp, NULL);
 
@@ -378,7 +381,7 @@ TEST_F(order, O1_seccomp_is_not_asked)
 	EXPECT_EQ(1, shared->handled);
 }
 
-TEST_F(order, O1_seccomp_acts_when_allowed)
+TEST_F(order, O1_seccomp_acts_on_allowed_calls)
 {
 	int status = sud_run_child(child_seccomp, (void *)1);
 
@@ -393,7 +396,7 @@ static int child_ptrace_seccomp(void *arg)
 	if (sud_arm_native(&shared->selector) ||
 	    sud_seccomp_nr(NR_ALLOWED, SECCOMP_RET_ERRNO | FILTER_ERRNO, 0))
 		return 2;
-	/* It is armed indeed. */
+	/* The thread is armed: the call is dispatched. */
 	if (blocked_call(NR_ALLOWED) != NR_ALLOWED || sud_count != 1)
 		return 4;
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
@@ -402,7 +405,7 @@ static int child_ptrace_seccomp(void *arg)
 	return call(NR_ALLOWED) == -FILTER_ERRNO ? 0 : 3;
 }
 
-/* An allowed call passes ptrace first, then seccomp, as ever. */
+/* An allowed call passes ptrace first, and then seccomp. */
 TEST_F(order, O1_allowed_call_passes_ptrace_then_seccomp)
 {
 	struct ptrace_syscall_info info = { };
@@ -461,7 +464,7 @@ TEST_F(order, O2_tracepoint_enabled_in_handler_sees_both)
 	EXPECT_TRUE(sud_exited(status, 0)) {
 		TH_LOG("status %#x", status);
 	}
-	/* getppid(), rt_sigreturn(), and exit_group() that has no exit */
+	/* getppid(), rt_sigreturn(), and exit_group(), which has no exit */
 	ASSERT_EQ(5, trace.n);
 	EXPECT_EQ(SUD_SEEN_ENTRY, trace.seen[0].what);
 	EXPECT_EQ(SYS_getppid, trace.seen[0].nr);
@@ -473,7 +476,7 @@ TEST_F(order, O2_tracepoint_enabled_in_handler_sees_both)
 	EXPECT_EQ(SYS_exit_group, trace.seen[4].nr);
 }
 
-/* ---- O7: work that is asked for while the selector read sleeps ---- */
+/* ---- O7: work requested while the read of the selector sleeps ---- */
 
 static long installed = -2;
 
@@ -518,8 +521,8 @@ TEST_F(order, O7_filter_installed_during_selector_read)
 	EXPECT_EQ(0, sud_count);
 }
 
-/* Resolved to BLOCK, the call is dispatched, and the filter is not asked. */
-TEST_F(order, O7_filter_is_not_asked_if_blocked)
+/* If the byte becomes BLOCK, the call is dispatched without the filter. */
+TEST_F(order, O7_filter_does_not_see_a_blocked_call)
 {
 	struct sud_uffd u = {
 		.meanwhile = meanwhile_filter,

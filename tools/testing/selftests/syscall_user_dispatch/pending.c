@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A SIGSYS that is pending already when a call is dispatched: rule D9, and
- * D5, D6, D12 and O5 where they meet it.
+ * A SIGSYS that is already pending when a call is dispatched: rule D9, and its
+ * combinations with D5, D6, D12 and O5.
  *
- * Two ways. On a selector that userfaultfd watches, the thread sleeps in the
- * read of it until the other signal is known to be pending: no race. And in a
- * flood, hundreds of thousands of calls race with signals sent by siblings and
- * by a timer.
+ * There are two methods. On a selector that userfaultfd watches, the thread
+ * sleeps in the read until the other signal is pending, without a race. In a
+ * flood, hundreds of thousands of calls race with the signals of siblings and
+ * of a timer.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -31,21 +31,21 @@
 #define sigev_notify_thread_id	_sigev_un._tid
 #endif
 
-/* No such call: it would fail with ENOSYS if it ran. */
+/* There is no such call: it would fail with ENOSYS if it ran. */
 #define NR		SUD_NR(20001)
-/* What the handler makes it return. */
+/* The return value that the handler sets. */
 #define RESULT		4711
 
 #define VALUE		0x5d5d
 
-/* Of the filter, for its SIGSYS. */
+/* The data of the filter's SIGSYS. */
 #define FILTER_DATA	1234
 
 #define NSEC_PER_SEC	1000000000LL
 #define MSEC		1000000LL
 #define USEC		1000LL
 
-/* Nothing here takes as long, unless something hangs. */
+/* Nothing here takes this long, unless something hangs. */
 #define PATIENCE	(10 * NSEC_PER_SEC * sud_slow())
 
 static pid_t pid;
@@ -147,7 +147,7 @@ static bool send_sigqueue(void)
 	return sigqueue(pid, SIGSYS, value) == 0;
 }
 
-/* With no room for its siginfo, the signal is a bit and nothing else. */
+/* With no room for its siginfo, the signal is a pending bit only. */
 static bool send_bare(void)
 {
 	struct rlimit old, none;
@@ -176,7 +176,7 @@ static bool send_sigio(void)
 	     fcntl(fd[0], F_SETOWN_EX, &owner) == 0 &&
 	     fcntl(fd[0], F_SETFL, O_ASYNC) == 0 &&
 	     write(fd[1], "", 1) == 1;
-	/* Closing is not to be signalled. */
+	/* Closing must not send a signal. */
 	ok = fcntl(fd[0], F_SETFL, 0) == 0 && ok;
 	close(fd[0]);
 	close(fd[1]);
@@ -225,7 +225,7 @@ static bool send_process_timer(void)
 	return once(process_timer);
 }
 
-/* For the calling thread; a child has to do it anew. */
+/* For the calling thread. A child must call it again. */
 static bool prepare(void)
 {
 	pid = getpid();
@@ -235,8 +235,8 @@ static bool prepare(void)
 }
 
 /*
- * What the signal is like when it is alone. Taken by the system call itself:
- * the C library edits the siginfo.
+ * The siginfo of the signal when it arrives alone. A raw system call reads it,
+ * because the C library edits the siginfo.
  */
 static bool send_alone(bool (*send)(void), bool process, siginfo_t *info)
 {
@@ -357,11 +357,11 @@ FIXTURE_TEARDOWN(pending)
 {
 }
 
-/* For the helper thread, while the thread sleeps in the selector's read. */
+/* The work of the helper thread while the thread sleeps in the read. */
 struct meanwhile {
 	bool (*send)(void);
 	bool process;
-	/* the selector is at ALLOW then */
+	/* the selector is at ALLOW after that */
 	bool allow;
 	const char *trouble;
 };
@@ -377,8 +377,10 @@ static void send_meanwhile(void *arg)
 }
 
 /*
- * One foreign call, dispatched (unless allowed) on a selector whose read sleeps
- * until the signal has been sent. Return: NULL, or what went wrong in the test itself.
+ * Make one foreign call on a selector whose read sleeps until the signal has
+ * been sent. It is dispatched unless @m allows it.
+ *
+ * Return: NULL, or the error in the test itself.
  */
 static const char *call(struct sud_uffd *u, struct meanwhile *m, sud_word *ret)
 {
@@ -391,7 +393,7 @@ static const char *call(struct sud_uffd *u, struct meanwhile *m, sud_word *ret)
 	u->byte = m->allow ? SUD_ALLOW : SUD_BLOCK;
 	m->trouble = NULL;
 
-	/* No signal is for the helper thread. */
+	/* The helper thread blocks all signals. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = sud_uffd_start(u);
@@ -408,14 +410,14 @@ static const char *call(struct sud_uffd *u, struct meanwhile *m, sud_word *ret)
 	return trouble ? trouble : m->trouble;
 }
 
-/* The handler serves the call, and leaves other signals alone. */
+/* The handler serves the call, and ignores other signals. */
 static void hook_serve(siginfo_t *info, ucontext_t *uc)
 {
 	if (info->si_code == SYS_USER_DISPATCH || info->si_code == SYS_SECCOMP)
 		SUD_REG_RET(uc) = RESULT;
 }
 
-/* Is this the dispatch of call()? NULL, or what is not. */
+/* Is this the dispatch of call()? Return: NULL, or the wrong part. */
 static const char *not_the_dispatch(const siginfo_t *info)
 {
 	if (info->si_signo != SIGSYS)
@@ -455,7 +457,7 @@ static bool same_siginfo(const siginfo_t *a, const siginfo_t *b)
 
 #define ROUNDS 10
 
-/* SIGSYS is masked in its handler, so that one follows upon the other. */
+/* SIGSYS is masked in its handler, so the second one follows the first. */
 TEST_F(pending, D9_both_arrive_dispatch_first)
 {
 	struct meanwhile m = {
@@ -474,17 +476,23 @@ TEST_F(pending, D9_both_arrive_dispatch_first)
 			TH_LOG("%s", trouble);
 		}
 		EXPECT_EQ(RESULT, ret);
-		/* Each once, in this order, each with what is its own. */
+		/*
+		 * Each signal arrives once, in this order, with its own
+		 * siginfo.
+		 */
 		ASSERT_EQ(2, sud_count);
 		EXPECT_DISPATCH(&sud_log[0].info);
 		EXPECT_EQ(sud_foreign_ip(), SUD_REG_IP(&sud_log[0].uc));
 		EXPECT_EQ(NR, SUD_REG_RET(&sud_log[0].uc));
 		EXPECT_OTHER(&sud_log[1].info, &self->alone);
-		/* The call is over for it: the handler has returned. */
+		/*
+		 * For the second signal, the call has ended: the handler has
+		 * returned.
+		 */
 		EXPECT_EQ(sud_foreign_ip(), SUD_REG_IP(&sud_log[1].uc));
 		EXPECT_EQ(RESULT, SUD_REG_RET(&sud_log[1].uc));
 
-		/* Nothing is left behind. */
+		/* No signal is left over. */
 		EXPECT_FALSE(is_pending(false));
 		EXPECT_FALSE(is_pending(true));
 		sud_reset();
@@ -495,8 +503,8 @@ TEST_F(pending, D9_both_arrive_dispatch_first)
 	}
 }
 
-/* The SIGSYS of a filter goes ahead, too: the kernel forces it as well. */
-TEST_F(pending, D9_O3_filter_goes_ahead)
+/* The kernel also forces the SIGSYS of a filter, so it goes first, too. */
+TEST_F(pending, D9_O3_both_arrive_filter_first)
 {
 	struct meanwhile m = {
 		.send = variant->send,
@@ -524,9 +532,9 @@ TEST_F(pending, D9_O3_filter_goes_ahead)
 }
 
 /*
- * With SA_NODEFER the frames are set up one after the other before any
- * handler runs: the signal that was taken last runs first, and interrupts the
- * other's handler at its very first instruction.
+ * With SA_NODEFER, both frames are set up before any handler runs. The signal
+ * that was taken last runs first: it interrupts the other handler at its very
+ * first instruction.
  */
 TEST_F(pending, D9_nodefer_dispatch_is_taken_first)
 {
@@ -557,7 +565,7 @@ TEST_F(pending, D9_nodefer_dispatch_is_taken_first)
 	}
 }
 
-/* ---- Blocked: the process dies, whatever is pending ---- */
+/* ---- Blocked: the process dies, with any signal pending ---- */
 
 struct child {
 	bool (*send)(void);
@@ -633,11 +641,11 @@ TEST_F(pending, D6_D9_masked_in_handler_dies)
 
 /* ---- A tracer ---- */
 
-/* Which of the two signals the tracer lets pass. */
+/* The signals that the tracer passes on. */
 #define PASS_DISPATCH	1
 #define PASS_OTHER	2
 
-/* The tracee. Its exit status is 0 if it saw what was let pass. */
+/* The tracee. Its exit status is 0 if it got the signals passed on. */
 static int tracee(struct child *c, int pass)
 {
 	struct meanwhile m = { .send = c->send, .process = c->process };
@@ -717,7 +725,7 @@ TEST_F(pending, D9_O5_tracer_sees_both)
 	}
 }
 
-/* ---- Several at a time ---- */
+/* ---- Several signals at the same time ---- */
 
 FIXTURE(several)
 {
@@ -740,7 +748,7 @@ FIXTURE_TEARDOWN(several)
 {
 }
 
-/* A timer's signal is queued even if there is one already. */
+/* A timer's signal is queued even if another one is pending. */
 static bool send_several(void)
 {
 	long long end = now() + PATIENCE;
@@ -854,13 +862,13 @@ TEST_F(several, D9_D12_other_signals_arrive_too)
 #define EXPIRATIONS 50
 
 /*
- * The kernel arms a periodic timer again when its signal is taken, and counts
- * what expired meanwhile as overrun. The first signal and the last are thus
- * tied to the clock: none may be lost, and none be invented.
+ * The kernel rearms a periodic timer when its signal is taken, and reports the
+ * missed expirations as overrun. The first and the last signal are thus tied
+ * to the clock: none may be lost, and none may be added.
  */
 static struct {
 	long long interval;
-	/* the time around the moment at which it was started */
+	/* the time before and after the timer's start */
 	long long before;
 	long long after;
 	/* a time at which the next signal had not been taken */
@@ -879,7 +887,7 @@ static void hook_timer(siginfo_t *info, ucontext_t *uc)
 	hook_serve(info, uc);
 	if (info->si_code == SYS_USER_DISPATCH)
 		timer.dispatched++;
-	/* One may have been on its way when the timer was stopped. */
+	/* This signal may have been pending when the timer was stopped. */
 	if (info->si_code != SI_TIMER || timer.signals == EXPIRATIONS)
 		return;
 	timer.expired += 1 + info->si_overrun;
@@ -918,7 +926,7 @@ static void timer_goes_on(struct __test_metadata *_metadata,
 
 	sud_hook = hook_timer;
 	memset(&timer, 0, sizeof(timer));
-	/* Nothing is faster than this, which may be the tick. */
+	/* No timer is faster than this. It may be the tick. */
 	ASSERT_EQ(0, clock_getres(CLOCK_MONOTONIC, &resolution));
 	timer.interval = resolution.tv_sec * NSEC_PER_SEC + resolution.tv_nsec;
 	if (timer.interval < interval)
@@ -943,12 +951,12 @@ static void timer_goes_on(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, timer.too_few);
 }
 
-TEST_F(several, D9_timer_goes_on)
+TEST_F(several, D9_timer_keeps_its_pace)
 {
 	timer_goes_on(_metadata, &self->u, 5 * MSEC);
 }
 
-TEST_F(several, D9_fast_timer_goes_on)
+TEST_F(several, D9_fast_timer_keeps_its_pace)
 {
 	timer_goes_on(_metadata, &self->u, 100 * USEC);
 }
@@ -956,8 +964,8 @@ TEST_F(several, D9_fast_timer_goes_on)
 /* ---- The flood ---- */
 
 /*
- * All three ABIs enter the same code of the kernel, so the full number is for
- * one of them; the others make sure that nothing is wrong with their frames.
+ * All three ABIs enter the same code of the kernel. One of them runs the full
+ * number. The others only prove that their frames are correct.
  */
 #if defined(__x86_64__) && !defined(__ILP32__)
 #define FLOOD_CALLS	300000
@@ -966,17 +974,17 @@ TEST_F(several, D9_fast_timer_goes_on)
 #endif
 #define TIMER_CALLS	(FLOOD_CALLS / 10)
 
-/* Each call has a number of its own, which does not exist either. */
+/* Each call has its own number, which does not exist either. */
 #define FLOOD_NR(serial)	SUD_NR(20001 + (serial))
 #define FLOOD_RESULT(serial)	(0x10000000 + (serial))
 
 /*
- * The thread must get on: when it has taken so many other signals since it
- * began its call, the senders wait for the next one.
+ * The thread must make progress. If it takes this many other signals during
+ * one call, the senders wait for the next call.
  */
 #define FLOOD_BACKLOG	8
 
-/* Seconds after which the flood ebbs, and for the harness to say so. */
+/* The flood ends after this many seconds. The harness reports it later. */
 #define FLOOD_TIME	200
 #define FLOOD_TIMEOUT	240
 
@@ -988,7 +996,7 @@ struct sender {
 };
 
 static struct {
-	/* by the thread that makes calls, and its handler */
+	/* written by the thread that makes calls, and by its handler */
 	volatile unsigned int serial;
 	volatile unsigned int seen;
 	volatile unsigned int backlog;
@@ -997,14 +1005,14 @@ static struct {
 	unsigned int repeated;
 	unsigned int wrong;
 	volatile unsigned int others;
-	/* by anyone */
+	/* written by any thread */
 	volatile bool stop;
 	long long end;
 	/* of the timer */
 	long long interval;
 } flood;
 
-/* Does time allow to go on? Cheap enough for a look at each 256th turn. */
+/* Is there time to go on? Cheap enough to ask at each 256th turn. */
 static bool flood_goes_on(unsigned int turn)
 {
 	if (turn % 256 == 0 && now() > flood.end)
@@ -1038,8 +1046,8 @@ static void hook_flood(siginfo_t *info, ucontext_t *uc)
 			flood.wrong++;
 		flood.others++;
 		/*
-		 * A machine on which the signal takes as long as the interval
-		 * would do nothing else: it gets a slower timer.
+		 * If a signal takes as long as the interval, the machine would
+		 * do nothing else. Such a machine gets a slower timer.
 		 */
 		if (++flood.backlog == FLOOD_BACKLOG) {
 			flood.interval *= 2;
@@ -1053,8 +1061,8 @@ static void hook_flood(siginfo_t *info, ucontext_t *uc)
 }
 
 /*
- * The thread that makes the calls has a processor to itself, if there are two:
- * senders that stand in its way do not race with it.
+ * The thread that makes the calls has a processor to itself, if there are two.
+ * Senders on the same processor would not race with it.
  */
 static void pin(bool sender)
 {
@@ -1095,7 +1103,7 @@ static bool flood_tgkill(int serial)
 	return send_tgkill();
 }
 
-/* Realtime signals do pile up: the handler of this one makes room. */
+/* Realtime signals pile up: this signal's handler makes room. */
 static bool flood_queue(int serial)
 {
 	return serial - async_count[SIGRTMIN] < FLOOD_BACKLOG &&
@@ -1139,12 +1147,12 @@ static void flood_end(struct __test_metadata *_metadata, const char *of,
 	printf("#  D9 flood of %s: %u calls, %u lost, %u other SIGSYS\n", of,
 	       flood.calls, flood.lost, flood.others);
 	fflush(stdout);
-	/* Out of time? */
+	/* All calls were made in time. */
 	EXPECT_EQ(number, flood.calls);
 	EXPECT_EQ(0, flood.lost);
 	EXPECT_EQ(0, flood.repeated);
 	EXPECT_EQ(0, flood.wrong);
-	/* It was a flood. */
+	/* Other signals did arrive. */
 	EXPECT_LT(0, flood.others);
 }
 
@@ -1186,19 +1194,22 @@ FIXTURE_TEARDOWN(flood)
 {
 }
 
-TEST_F_TIMEOUT(flood, D9_of_tgkill, FLOOD_TIMEOUT)
+TEST_F_TIMEOUT(flood, D9_no_dispatch_lost_to_tgkill, FLOOD_TIMEOUT)
 {
 	struct sender sender[2] = {
 		{ .send = flood_tgkill }, { .send = flood_tgkill },
 	};
 
 	flood_with(_metadata, "tgkill", FLOOD_CALLS, sender);
-	/* Those that meet another one are merged: no more than were sent. */
+	/*
+	 * A signal that meets a pending one is merged: at most those sent
+	 * arrive.
+	 */
 	EXPECT_LE(flood.others, sender[0].sent + sender[1].sent);
 	EXPECT_EQ(0, sender[0].refused + sender[1].refused);
 }
 
-TEST_F_TIMEOUT(flood, D9_D12_of_queued_signals_too, FLOOD_TIMEOUT)
+TEST_F_TIMEOUT(flood, D9_D12_no_dispatch_lost_to_queued_signals, FLOOD_TIMEOUT)
 {
 	struct sender sender[2] = {
 		{ .send = flood_tgkill }, { .send = flood_queue },
@@ -1213,7 +1224,7 @@ TEST_F_TIMEOUT(flood, D9_D12_of_queued_signals_too, FLOOD_TIMEOUT)
 	EXPECT_LT(0, async_count[SIGRTMIN]);
 }
 
-TEST_F_TIMEOUT(flood, D9_of_a_timer, FLOOD_TIMEOUT)
+TEST_F_TIMEOUT(flood, D9_no_dispatch_lost_to_a_timer, FLOOD_TIMEOUT)
 {
 	unsigned int before;
 	long long end;
@@ -1223,7 +1234,7 @@ TEST_F_TIMEOUT(flood, D9_of_a_timer, FLOOD_TIMEOUT)
 	ASSERT_TRUE(set_timer(thread_timer, flood.interval));
 	flood_calls(TIMER_CALLS / sud_slow());
 
-	/* It is still going. */
+	/* The timer still runs. */
 	before = flood.others;
 	flood.backlog = 0;
 	end = now() + PATIENCE;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Syscall User Dispatch: what lifetime.c executes to see whether a program
- * starts with dispatch off (rule L2).
+ * Syscall User Dispatch: lifetime.c executes this program to check that a
+ * program starts with dispatch off (rule L2).
  *
- * The exit status is SUD_PROBE_RAN plus the result of sud_probe(), see sud.h, with
- * SUD_PROBE_SETUID added if the program runs set-user-ID root. Anything else means
- * that the probe itself did not work.
+ * The exit status is SUD_PROBE_RAN plus the result of sud_probe(), see sud.h.
+ * SUD_PROBE_SETUID is added if the program runs set-user-ID root. Any other
+ * status means that the probe itself failed.
  */
 #include "sud.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Syscall User Dispatch: a tracer gets and sets the configuration (rules P1 to
- * P6), and what it finds of tracees that were born or executed a program
+ * P6). It also checks tracees that were just created or executed a program
  * (rules L1 to L3).
  */
 #include "sud_direct.h"
@@ -27,7 +27,7 @@
 #define BAD_SELECTOR	0xffff800000000000ULL
 
 /*
- * A tracee stops, does what its slot says, tells what came of that, and stops
+ * A tracee stops, runs the function in its slot, stores the result, and stops
  * again: see obey(). The second slot is for its child or thread.
  */
 struct slot {
@@ -44,7 +44,7 @@ static struct shared {
 	volatile sud_uword args[4];
 } *shared;
 
-/* What run() returns if the tracee did not do its work. */
+/* The result of run() if the tracee did not do its work. */
 #define TROUBLE	-1000
 
 static void obey(struct slot *slot)
@@ -81,7 +81,7 @@ static long run(pid_t pid, long (*fn)(void))
 	return run_slot(pid, &shared->slot[0], fn);
 }
 
-/* ---- what tracees do ---- */
+/* ---- work for tracees ---- */
 
 static long do_probe(void)
 {
@@ -124,7 +124,7 @@ static uint64_t selector(void)
 	return (uintptr_t)&shared->selector;
 }
 
-/* Two ways to say that only foreign calls are to be dispatched. */
+/* Two configurations that dispatch only foreign calls. */
 static struct ptrace_sud_config excl(void)
 {
 	return sud_config_native(selector());
@@ -135,7 +135,7 @@ static struct ptrace_sud_config incl(void)
 	return sud_config_foreign(selector());
 }
 
-/* Both at once: it is reported, and in force. */
+/* The configuration is reported, and it is in force. */
 #define EXPECT_ARMED(pid_, ...) do {					\
 	pid_t pid__ = (pid_);						\
 									\
@@ -156,7 +156,7 @@ static struct ptrace_sud_config incl(void)
 	SUD_EXPECT_CONFIG(pid__, sud_config_off());			\
 } while (0)
 
-/* ---- what the tests share ---- */
+/* ---- shared by the tests ---- */
 
 static pid_t fork_untraced(void)
 {
@@ -202,7 +202,7 @@ static void set_up(struct __test_metadata *_metadata)
 		SUD_SKIP_SETUP("no PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG in this kernel");
 }
 
-/* One tracee, never armed, stopped before it does anything. */
+/* One tracee, never armed, that is stopped before it does anything. */
 FIXTURE(tracee)
 {
 	pid_t pid;
@@ -227,7 +227,7 @@ FIXTURE_TEARDOWN(tracee)
 		SKIP(return, "no PR_SYS_DISPATCH_INCLUSIVE_ON in this kernel"); \
 } while (0)
 
-/* As above, but nobody traces yet, and it waits for shared->go. */
+/* As above, but not yet traced. It waits for shared->go. */
 FIXTURE(untraced)
 {
 	pid_t pid;
@@ -246,8 +246,8 @@ FIXTURE_TEARDOWN(untraced)
 }
 
 /*
- * The test makes a tracee of its own. There is no other then: two that obey
- * would tell their results in one place.
+ * The test creates its own tracee. There is no other one: two tracees would
+ * store their results in the same place.
  */
 FIXTURE(own)
 {
@@ -276,7 +276,7 @@ TEST(P1_numbers_and_layout)
 	EXPECT_EQ(24, offsetof(struct ptrace_sud_config, len));
 }
 
-/* As the kernel sees it, whatever its header says. */
+/* The kernel's view of the fields, regardless of its header. */
 TEST_F(tracee, P1_fields_in_order)
 {
 	uint64_t raw[4] = {
@@ -307,7 +307,7 @@ TEST_F(tracee, P2_wrong_size_is_EINVAL)
 	memset(data, 0, sizeof(data));
 	ASSERT_EQ(0, sud_set(self->pid, excl()));
 	for (i = 0; i < ARRAY_SIZE(wrong_sizes); i++) {
-		/* This is OFF. */
+		/* This configuration is OFF. */
 		EXPECT_EQ(-EINVAL, sud_ptrace(SET, self->pid, wrong_sizes[i],
 					      (unsigned long)data)) {
 			TH_LOG("size %#lx", wrong_sizes[i]);
@@ -372,7 +372,10 @@ TEST_F(tracee, P2_bad_pointer_is_EFAULT)
 			TH_LOG("pointer %#lx", bad[i]);
 		}
 	}
-	/* From here on the first page is all zeros, which would be OFF. */
+	/*
+	 * From here on the first page is all zeros, which is the OFF
+	 * configuration.
+	 */
 	for (i = 1; i < SIZE; i++) {
 		EXPECT_EQ(-EFAULT, sud_ptrace(SET, self->pid, SIZE,
 					      (unsigned long)edge + page - i)) {
@@ -420,7 +423,7 @@ TEST_F(tracee, P2_pointer_needs_no_alignment)
 		EXPECT_EQ(0, sud_ptrace(GET, self->pid, SIZE,
 					(unsigned long)p));
 		EXPECT_EQ(0, memcmp(p, &c, SIZE));
-		/* Nothing beside it is written. */
+		/* No byte beside it is written. */
 		EXPECT_EQ((char)0xa5, p[SIZE]);
 		EXPECT_TRUE(i == 0 || p[-1] == (char)0xa5);
 	}
@@ -440,7 +443,7 @@ TEST_F(tracee, P2_pointer_at_the_end_of_a_page)
 	EXPECT_ARMED(self->pid, excl());
 }
 
-/* ESRCH comes before all else. */
+/* ESRCH is checked before everything else. */
 #define EXPECT_ESRCH(pid_) do {						\
 	struct ptrace_sud_config off__ = sud_config_off();		\
 	pid_t pid__ = (pid_);						\
@@ -469,7 +472,7 @@ static void *other_thread(void *tid)
 	return NULL;
 }
 
-TEST_F(untraced, P2_oneself_and_ones_own_are_ESRCH)
+TEST_F(untraced, P2_itself_own_thread_and_parent_are_ESRCH)
 {
 	volatile pid_t tid;
 	pthread_t thread;
@@ -485,7 +488,7 @@ TEST_F(untraced, P2_oneself_and_ones_own_are_ESRCH)
 	pthread_join(thread, NULL);
 }
 
-TEST_F(untraced, P2_nobody_is_ESRCH)
+TEST_F(untraced, P2_no_such_process_is_ESRCH)
 {
 	EXPECT_ESRCH(0);
 	EXPECT_ESRCH(-1);
@@ -497,7 +500,7 @@ TEST_F(untraced, P2_running_tracee_is_ESRCH)
 {
 	ASSERT_EQ(0, seize(self->pid));
 	EXPECT_ESRCH(self->pid);
-	/* But for that it is as good as any. */
+	/* Apart from that, the tracee could be used. */
 	ASSERT_EQ(0, sud_ptrace(PTRACE_INTERRUPT, self->pid, 0, 0));
 	ASSERT_EQ(SUD_STOP_GROUP(SIGTRAP), sud_wait_stop(self->pid));
 	SUD_EXPECT_CONFIG(self->pid, sud_config_off());
@@ -555,7 +558,7 @@ TEST_F(tracee, P2_tracee_of_another_is_ESRCH)
 	void *wrong;
 
 	EXPECT_TRUE(sud_exited(sud_run_child(try_both, &self->pid), 0));
-	/* Tracing is a matter between threads. */
+	/* A tracer is a thread: even another thread of the test gets ESRCH. */
 	ASSERT_EQ(0, pthread_create(&thread, NULL, try_both_thread,
 				    &self->pid));
 	ASSERT_EQ(0, pthread_join(thread, &wrong));
@@ -580,7 +583,7 @@ static void expect_refused(struct __test_metadata *_metadata, pid_t pid,
 			TH_LOG("mode %llx offset %llx len %llx selector %llx",
 			       bad.mode, bad.offset, bad.len, bad.selector);
 		}
-		/* What INCLUSIVE is reported as, is a matter of rule P4. */
+		/* Rule P4 covers the report of an INCLUSIVE configuration. */
 		if (before[i].mode != SUD_INCL)
 			SUD_EXPECT_CONFIG(pid, before[i]);
 	}
@@ -590,7 +593,7 @@ static void expect_refused(struct __test_metadata *_metadata, pid_t pid,
 	expect_refused(_metadata, self->pid, self->inclusive,		\
 		       sud_config(__VA_ARGS__), err)
 
-/* The last configuration that was in force before a refusal still is. */
+/* The last configuration before a refusal is still in force. */
 #define EXPECT_STILL_ARMED() do {					\
 	shared->selector = SUD_BLOCK;					\
 	EXPECT_EQ(1, run(self->pid, do_probe));				\
@@ -670,9 +673,9 @@ TEST_F(tracee, P2_A7_order_of_checks)
 	EXPECT_STILL_ARMED();
 }
 
-/* ---- P3: where the tracee is stopped ---- */
+/* ---- P3: the stops of the tracee ---- */
 
-/* From stop to stop, until it comes to or leaves the foreign call @nr. */
+/* From stop to stop, until the tracee enters or leaves the foreign call @nr. */
 static bool to_foreign_call(pid_t pid, long (*fn)(void), sud_word nr, int op)
 {
 	struct ptrace_syscall_info info;
@@ -695,7 +698,7 @@ static bool to_foreign_call(pid_t pid, long (*fn)(void), sud_word nr, int op)
 	return false;
 }
 
-/* What was begun by one of the above comes to its end. */
+/* Run the work begun by one of the functions above to its end. */
 static long run_on(pid_t pid)
 {
 	long (*fn)(void) = shared->slot[0].fn;
@@ -713,7 +716,7 @@ TEST_F(tracee, P3_signal_delivery_stop)
 	EXPECT_ARMED(self->pid, excl());
 }
 
-/* The region is the one that was set, not just any. */
+/* The region in force is the one that was set. */
 #define EXPECT_REGION(dispatched, mode, offset, len) do {		\
 	ASSERT_EQ(0, sud_set(self->pid, sud_config(mode, offset, len,	\
 						   selector())));	\
@@ -743,13 +746,13 @@ TEST_F(tracee, P3_R3_inclusive_region_is_in_force)
 }
 
 /*
- * A call in which the tracee stopped goes on as it came: the configuration
- * that is set there is in force from the next one.
+ * If the tracee stops in a call, that call goes on unchanged. A configuration
+ * set there is in force from the next call.
  */
 static void check_set_inside(struct __test_metadata *_metadata, pid_t pid,
 			     int op)
 {
-	/* One that was not dispatched, */
+	/* A call that was not dispatched, */
 	shared->selector = SUD_BLOCK;
 	ASSERT_TRUE(to_foreign_call(pid, do_probe, SUD_NR_CLOSE, op));
 	ASSERT_EQ(0, sud_set(pid, excl()));
@@ -757,7 +760,7 @@ static void check_set_inside(struct __test_metadata *_metadata, pid_t pid,
 	EXPECT_EQ(0, run_on(pid));
 	EXPECT_ARMED(pid, excl());
 
-	/* and one that was allowed. */
+	/* and a call that was allowed. */
 	ASSERT_TRUE(to_foreign_call(pid, do_probe, SUD_NR_CLOSE, op));
 	ASSERT_EQ(0, sud_set(pid, sud_config_off()));
 	shared->selector = SUD_BLOCK;
@@ -795,7 +798,7 @@ TEST_F(tracee, P3_single_step_stop)
 	EXPECT_ARMED(self->pid, excl());
 }
 
-/* The stop of a dispatch: that call is dispatched, and the next is not. */
+/* At the stop of a dispatch: that call is dispatched, and the next is not. */
 TEST_F(tracee, P3_off_in_sigsys_stop)
 {
 	siginfo_t info;
@@ -843,7 +846,7 @@ static long do_foreign_read(void)
 				(unsigned long)&c, 1, 0, 0, 0);
 }
 
-/* A call that a signal interrupts is made again: that is the next call. */
+/* A call that a signal interrupts is restarted: that is the next call. */
 TEST_F(own, P3_D8_restarted_call)
 {
 	siginfo_t info;
@@ -970,7 +973,7 @@ TEST_F(tracee, P3_stays_after_detach)
 	EXPECT_TRUE(sud_exited(status, 41));
 }
 
-/* The byte is the tracee's: there is none at that address in the tracer. */
+/* The byte is in the tracee: the tracer has none at that address. */
 static volatile uint8_t *own_selector;
 
 static long do_map_selector(void)
@@ -1005,7 +1008,7 @@ TEST_F(own, P3_selector_is_in_the_tracee)
 	ASSERT_EQ(0, munmap(p, 4096));
 	pid = fork_stopped(0);
 	ASSERT_LT(0, pid);
-	/* Nor need there be one in the tracee yet. */
+	/* The tracee need not have one there yet, either. */
 	ASSERT_EQ(0, sud_set(pid, sud_config_native((uintptr_t)own_selector)));
 	ASSERT_EQ(0, run(pid, do_map_selector));
 	EXPECT_EQ(1, run(pid, do_block_and_probe));
@@ -1023,7 +1026,7 @@ TEST_F(tracee, P4_never_armed_is_zero)
 	EXPECT_OFF(self->pid);
 }
 
-/* SET, GET, SET, GET, from each state to each. */
+/* SET, GET, SET and GET, from each state to each other one. */
 static void round_trip(struct __test_metadata *_metadata, pid_t pid,
 		       const struct ptrace_sud_config *state, unsigned int n)
 {
@@ -1088,7 +1091,7 @@ static void set_args(const struct ptrace_sud_config *c)
 	shared->args[3] = c->selector;
 }
 
-/* Of a 32-bit program, prctl() has 32-bit arguments (rule A11). */
+/* In a 32-bit program, prctl() has 32-bit arguments (rule A11). */
 static struct ptrace_sud_config own_excl(void)
 {
 	return sud_config(SUD_EXCL, SUD_NATIVE_OFFSET, SUD_NATIVE_LENGTH,
@@ -1105,24 +1108,24 @@ static void check_own(struct __test_metadata *_metadata, pid_t pid,
 	EXPECT_ARMED(pid, c);
 	ASSERT_EQ(0, sud_get(pid, &got));
 
-	/* It can be taken away, and put back. */
+	/* A tracer can switch it off, and set it again. */
 	ASSERT_EQ(0, sud_set(pid, sud_config_off()));
 	EXPECT_OFF(pid);
 	ASSERT_EQ(0, sud_set(pid, got));
 	EXPECT_ARMED(pid, c);
 
-	/* A call that fails changes nothing. */
+	/* A failing call changes nothing. */
 	shared->args[0] = 3;
 	ASSERT_EQ(-EINVAL, run(pid, do_prctl));
 	EXPECT_ARMED(pid, c);
 }
 
-TEST_F(tracee, P4_what_the_tracee_armed_itself)
+TEST_F(tracee, P4_get_reports_prctl_of_the_tracee)
 {
 	check_own(_metadata, self->pid, own_excl());
 }
 
-TEST_F(tracee, P4_what_the_tracee_armed_itself_inclusive)
+TEST_F(tracee, P4_get_reports_prctl_of_the_tracee_inclusive)
 {
 	REQUIRE_INCLUSIVE();
 	check_own(_metadata, self->pid, incl());
@@ -1135,7 +1138,7 @@ static void check_off_is_zero(struct __test_metadata *_metadata, pid_t pid,
 {
 	struct ptrace_sud_config zero = sud_config_off();
 
-	/* Armed and off by both ways, in all four pairs. */
+	/* Armed and switched off by both ways, in all four pairs. */
 	set_args(&c);
 	ASSERT_EQ(0, run(pid, do_prctl));
 	set_args(&zero);
@@ -1167,7 +1170,7 @@ TEST_F(tracee, L3_off_is_zero_inclusive)
 	check_off_is_zero(_metadata, self->pid, incl());
 }
 
-/* ---- L1, L3: born while the parent was armed ---- */
+/* ---- L1, L3: created while the parent was armed ---- */
 
 static void obey_second(void)
 {
@@ -1209,7 +1212,7 @@ FIXTURE(newborn)
 {
 	pid_t parent;
 	pid_t child;
-	/* how the parent is armed when the child is born */
+	/* the configuration of the parent when the child is created */
 	struct ptrace_sud_config armed;
 };
 
@@ -1240,7 +1243,7 @@ FIXTURE_VARIANT_ADD(newborn, thread_inclusive) {
 	do_thread, PTRACE_O_TRACECLONE, PTRACE_EVENT_CLONE, true
 };
 
-/* The parent runs to where its child is born; both are stopped then. */
+/* The parent runs until it has created its child. Both are stopped then. */
 static pid_t birth(pid_t parent, int event)
 {
 	unsigned long child;
@@ -1273,7 +1276,7 @@ FIXTURE_TEARDOWN(newborn)
 	sud_put_down(self->parent);
 }
 
-/* The child does a probe of its own. */
+/* The child makes its own probe. */
 static long run_child(pid_t pid)
 {
 	return run_slot(pid, &shared->slot[1], do_probe);
@@ -1294,7 +1297,7 @@ TEST_F(newborn, L1_L3_P4_child_is_zero)
 	shared->selector = SUD_BLOCK;
 	EXPECT_EQ(0, run_child(self->child));
 	SUD_EXPECT_CONFIG(self->child, sud_config_off());
-	/* SET of what was got: it stays so. */
+	/* After SET of the reported configuration it is unchanged. */
 	ASSERT_EQ(0, sud_set(self->child, sud_config_off()));
 	SUD_EXPECT_CONFIG(self->child, sud_config_off());
 	EXPECT_EQ(0, run_child(self->child));
@@ -1336,7 +1339,10 @@ static long do_exec_from_thread(void)
 	return TROUBLE;
 }
 
-/* Stopped behind an exec. Who executed was armed, and so was its leader. */
+/*
+ * Stopped after an exec. The executing thread was armed, and so was its
+ * leader.
+ */
 FIXTURE(exec)
 {
 	pid_t pid;
@@ -1374,7 +1380,7 @@ FIXTURE_SETUP(exec)
 		tid = birth(self->pid, PTRACE_EVENT_CLONE);
 		ASSERT_LT(0, tid);
 		ASSERT_EQ(0, sud_set(tid, armed));
-		/* The thread last: its exec is the leader's end. */
+		/* The thread is last: its exec ends the leader. */
 		ASSERT_EQ(0, sud_ptrace(PTRACE_CONT, self->pid, 0, 0));
 		ASSERT_EQ(0, sud_ptrace(PTRACE_CONT, tid, 0, 0));
 	} else {
@@ -1397,7 +1403,7 @@ TEST_F(exec, L2_L3_P4_zero)
 	EXPECT_TRUE(sud_exited(sud_run_to_end(self->pid), SUD_PROBE_RAN));
 }
 
-/* No selector, so that every foreign call of the new program is dispatched. */
+/* No selector, so every foreign call of the new program is dispatched. */
 TEST_F(exec, P3_set_in_exec_stop)
 {
 	ASSERT_EQ(0, sud_set(self->pid, sud_config_native(0)));
@@ -1413,7 +1419,7 @@ TEST_F(tracee, L2_failed_exec_changes_nothing)
 	EXPECT_ARMED(self->pid, excl());
 }
 
-/* ---- P5: a 32-bit kernel cuts nothing short ---- */
+/* ---- P5: a 32-bit kernel cuts no field ---- */
 
 TEST_F(tracee, P5_fields_that_do_not_fit)
 {
@@ -1461,12 +1467,14 @@ FIXTURE(abi)
 FIXTURE_VARIANT(abi)
 {
 	const char *suffix;
-	/* where the tracee maps the page that it shares with us */
+	/*
+	 * the address at which the tracee maps the page that it shares with us
+	 */
 	unsigned long long addr;
 };
 
 FIXTURE_VARIANT_ADD(abi, of_64) { "_64", 0x200000000000ULL };
-/* The same but for the bits that a 32-bit tracer might lose. */
+/* The same without the bits that a 32-bit tracer might lose. */
 FIXTURE_VARIANT_ADD(abi, of_64_low) { "_64", 0x30000000ULL };
 FIXTURE_VARIANT_ADD(abi, of_32) { "_32", 0x30000000ULL };
 FIXTURE_VARIANT_ADD(abi, of_x32) { "_x32", 0x30000000ULL };
@@ -1512,7 +1520,7 @@ FIXTURE_SETUP(abi)
 		TH_LOG("exec: %s", strerror(shared->slot[0].result));
 	}
 	ASSERT_EQ(SIGSTOP, sud_resume(PTRACE_CONT, self->pid, 0));
-	/* The address is good in the tracee only. */
+	/* The address is valid only in the tracee. */
 	ASSERT_NE((uintptr_t)self->t, variant->addr);
 }
 
@@ -1521,7 +1529,7 @@ FIXTURE_TEARDOWN(abi)
 	sud_put_down(self->pid);
 }
 
-/* As run(), for a program that tells what came of it in another way. */
+/* Like run(), for a program that reports its result in another way. */
 static long abi_run(struct sud_tracee *t, pid_t pid)
 {
 	int stop, sig = 0, stops = 0;
@@ -1582,7 +1590,7 @@ TEST_F(abi, P6_P4_set_and_get_inclusive)
 	EXPECT_ABI_OFF();
 }
 
-/* Bits above the 32nd count, whatever the tracer is. */
+/* Bits above the 32nd count for every kind of tracer. */
 TEST_F(abi, P6_region_is_not_cut)
 {
 	uint64_t high = 1ULL << 32;
@@ -1593,7 +1601,7 @@ TEST_F(abi, P6_region_is_not_cut)
 		SKIP(return, "a 32-bit kernel");
 	ASSERT_EQ(0, sud_set(self->pid, c));
 	SUD_EXPECT_CONFIG(self->pid, c);
-	/* This one would be empty. */
+	/* This range would be empty. */
 	c = sud_config(SUD_EXCL, SUD_FOREIGN, -high, self->selector);
 	ASSERT_EQ(0, sud_set(self->pid, c));
 	SUD_EXPECT_CONFIG(self->pid, c);
@@ -1618,10 +1626,10 @@ TEST_F(abi, P6_P2_A8_refused_configurations)
 }
 
 /*
- * What the tracee armed itself by arguments of 32 bits is reported in those,
- * extended by zeros.
+ * If the tracee armed itself by 32-bit arguments, they are reported with zero
+ * extension.
  */
-TEST_F(abi, P6_A11_what_the_tracee_armed_itself)
+TEST_F(abi, P6_A11_get_reports_prctl_of_the_tracee)
 {
 	uint64_t end = strcmp(variant->suffix, "_32") ? TOP : UINT32_MAX;
 	struct ptrace_sud_config c = sud_config(SUD_EXCL, SUD_NATIVE,
@@ -1637,8 +1645,8 @@ TEST_F(abi, P6_A11_what_the_tracee_armed_itself)
 	EXPECT_ABI_ARMED(c);
 }
 
-/* Where there is direct dispatch; elsewhere the requests are unknown. */
-TEST_F(abi, X8_P6_handler)
+/* This needs direct dispatch. Without it the requests are unknown. */
+TEST_F(abi, X8_P6_set_and_get_handler)
 {
 	bool direct = sud_set_handler(0, 0, 0, 0) == 0;
 	uint64_t want = 0x123456789000, got = 0;

@@ -2,10 +2,10 @@
 /*
  * Syscall User Dispatch: the region (rules R1 to R5).
  *
- * With most of the regions here native code is not exempt. Between arming and
- * the end of a foreign call nothing else may make a system call, then; and
- * where the selector cannot be set to ALLOW afterwards, it is foreign code
- * again, exempt or at a selector that allows, that switches off.
+ * With most regions here, native code is not exempt. Between arming and the
+ * end of a foreign call, nothing else may make a system call. If the selector
+ * cannot be set to ALLOW afterwards, foreign code also switches dispatch off.
+ * That code is exempt, or its selector allows.
  */
 #include "sud.h"
 
@@ -16,7 +16,7 @@
 
 #include "sud_harness.h"
 
-/* A second and a third place for foreign code; the second starts unmapped. */
+/* Two more places for foreign code. The second one starts unmapped. */
 #define ELSEWHERE	0x40000UL
 #define MOVED		0x60000UL
 
@@ -26,9 +26,9 @@
 #define LEN_A	0x2
 
 /*
- * A region, and whether the foreign call runs. Each is tried with a good
- * selector (R3: the exact edge), and with bad ones (R1, R2: the selector is not
- * read when the call is exempt, and is read otherwise).
+ * A region, and whether the foreign call runs. Each is tested with a good
+ * selector (R3: the exact edge), and with bad ones (R1, R2). Those show that
+ * the kernel reads the selector only if the call is not exempt.
  */
 FIXTURE(region) {
 	sud_uword offset, length;
@@ -59,7 +59,7 @@ FIXTURE_TEARDOWN(region)
 {
 }
 
-/* The nine of rule R3. */
+/* The nine regions of rule R3. */
 FIXTURE_VARIANT_ADD(region, excl_from_a_length_1)
 { SUD_EXCL, REL_A, 0, 1, true };
 FIXTURE_VARIANT_ADD(region, excl_from_a_minus_2_length_2)
@@ -79,7 +79,7 @@ FIXTURE_VARIANT_ADD(region, incl_from_a_minus_2_length_2)
 FIXTURE_VARIANT_ADD(region, incl_from_a_minus_2_length_3)
 { SUD_INCL, REL_A, -2, 3, false };
 
-/* Beyond: everything, nothing, and the far ends. */
+/* Others: everything, nothing, and the ends of the address space. */
 FIXTURE_VARIANT_ADD(region, excl_nothing)
 { SUD_EXCL, 0, 0, 0, false };
 FIXTURE_VARIANT_ADD(region, excl_everything)
@@ -130,7 +130,7 @@ static long foreign_off(void)
 				SUD_OFF, 0, 0, 0, 0);
 }
 
-TEST_F(region, R3_exact)
+TEST_F(region, R3_edges_are_exact)
 {
 	long armed, ret;
 
@@ -148,7 +148,7 @@ TEST_F(region, R3_exact)
 		EXPECT_EQ((void *)sud_foreign_ip(), sud_log[0].info.si_call_addr);
 }
 
-/* The region does not matter to a selector that allows. */
+/* If the selector allows, the region does not matter. */
 TEST_F(region, R3_allowed_anywhere)
 {
 	long armed, ret;
@@ -162,7 +162,7 @@ TEST_F(region, R3_allowed_anywhere)
 	EXPECT_EQ(0, sud_count);
 }
 
-/* What a child does that has a bad selector: it can end only by exit(0). */
+/* A child with a bad selector: it can end only by exit(0). */
 struct bad_selector {
 	sud_uword op, offset, length;
 	volatile uint8_t *selector;
@@ -179,7 +179,7 @@ static int call_with_bad_selector(void *arg)
 			&sud_selector);
 	if (armed)
 		return 1;
-	/* By foreign code, so that the next call is one, too. */
+	/* Foreign code arms, so the next call is a foreign one, too. */
 	if (bad->selector)
 		armed = sud_foreign_call(SYS_prctl,
 					 PR_SET_SYSCALL_USER_DISPATCH, bad->op,
@@ -190,7 +190,7 @@ static int call_with_bad_selector(void *arg)
 	ret = foreign_close();
 	off = foreign_off();
 
-	/* Off again, or killed before. */
+	/* Off again, unless the process was killed. */
 	return armed ? 2 : off ? 3 : ret != -EBADF ? 4 : 0;
 }
 
@@ -223,8 +223,8 @@ TEST_F(region, R1_R2_nonsense_selector)
 }
 
 /*
- * Not even where reading it has no consequences: a page of zeros says ALLOW, and
- * is there from the first read on.
+ * Even a read without consequences must not happen: the page of zeros says
+ * ALLOW, and is present after the first read.
  */
 TEST_F(region, R1_R2_selector_of_exempt_calls_is_not_read)
 {
@@ -248,7 +248,10 @@ TEST_F(region, R1_R2_selector_of_exempt_calls_is_not_read)
 	EXPECT_EQ(!variant->runs, core & 1);
 }
 
-/* Exempt calls are those of rule R1 and R2 only: each region's own inverse. */
+/*
+ * Only the calls of rules R1 and R2 are exempt: a region in one mode is the
+ * inverse of the same region in the other mode.
+ */
 TEST(R1_R2_modes_are_complements)
 {
 	unsigned long a = sud_foreign_ip();
@@ -323,7 +326,7 @@ TEST_F(mapping, R4_unmapped_exclusive)
 	SUD_REQUIRE();
 	ASSERT_EQ(0, sud_arm(SUD_EXCL, ELSEWHERE, self->page, &sud_selector));
 	EXPECT_EQ(1, probe_at(SUD_FOREIGN));
-	/* Mapped only now. */
+	/* Map it only now. */
 	ASSERT_TRUE(sud_foreign_map_at(ELSEWHERE));
 	EXPECT_EQ(0, probe_at(ELSEWHERE));
 	EXPECT_EQ(1, probe_at(SUD_FOREIGN));
@@ -339,8 +342,8 @@ TEST_F(mapping, R4_unmapped_inclusive)
 	EXPECT_EQ(0, probe_at(SUD_FOREIGN));
 }
 
-/* A range from 0 lies over the page that can never be mapped. */
-TEST_F(mapping, R4_mapped_and_not)
+/* A range from 0 covers the page that can never be mapped. */
+TEST_F(mapping, R4_range_over_mapped_and_unmapped_pages)
 {
 	SUD_REQUIRE();
 	ASSERT_EQ(0, sud_arm(SUD_EXCL, 0, ELSEWHERE, &sud_selector));
@@ -361,7 +364,7 @@ static void check_move(struct __test_metadata *_metadata, sud_uword op,
 	moved = mremap((void *)ELSEWHERE, page, page,
 		       MREMAP_MAYMOVE | MREMAP_FIXED, (void *)MOVED);
 	ASSERT_EQ((void *)MOVED, moved);
-	/* The code has moved, the range has not. */
+	/* The code has moved, but the range has not. */
 	EXPECT_EQ(!inside, probe_at(MOVED));
 	ASSERT_TRUE(sud_foreign_map_at(ELSEWHERE));
 	EXPECT_EQ(inside, probe_at(ELSEWHERE));
@@ -388,7 +391,7 @@ static void check_munmap(struct __test_metadata *_metadata, sud_uword op,
 	EXPECT_EQ(inside, probe_at(ELSEWHERE));
 	ASSERT_EQ(0, munmap((void *)ELSEWHERE, page));
 	EXPECT_EQ(!inside, probe_at(SUD_FOREIGN));
-	/* Other memory at the same place. */
+	/* Other memory at the same address. */
 	ASSERT_TRUE(sud_foreign_map_at(ELSEWHERE));
 	EXPECT_EQ(inside, probe_at(ELSEWHERE));
 }
@@ -406,9 +409,9 @@ TEST_F(mapping, R4_munmap_inclusive)
 }
 
 /*
- * R5: no segment base is added. A region that holds A + base would be hit by
- * whoever adds one. In 64-bit mode the processor ignores the base of the code
- * segment; what can be given one are FS and GS.
+ * R5: no segment base is added. If the kernel added it, a region that holds A
+ * + base would match. In 64-bit mode the processor ignores the base of the
+ * code segment. Only FS and GS can have one.
  */
 #if SUD_WORD_BITS == 64
 static unsigned long base_area[512];
@@ -422,9 +425,9 @@ static void check_base(struct __test_metadata *_metadata, int set, int get)
 	int at_a, at_linear;
 
 	/*
-	 * The thread pointer is gone while FS is changed, and errno with it:
-	 * all calls are foreign, the selector stands at ALLOW for them, and
-	 * nothing is asserted until it is back.
+	 * While FS is changed, the thread pointer and errno are lost. All
+	 * calls are foreign, the selector is at ALLOW for them, and no
+	 * assertion is made until FS is restored.
 	 */
 	got = sud_foreign_call(SYS_arch_prctl, get, SUD_PTR(&old), 0, 0, 0, 0);
 	ASSERT_EQ(0, got);
@@ -469,7 +472,7 @@ TEST_F(mapping, R5_fs_base_ignored)
 
 #define CS_BASE 0x8000
 
-/* In a code segment with a base the instruction pointer is not the address. */
+/* With a code-segment base, the instruction pointer is not the address. */
 TEST_F(mapping, R5_cs_base_ignored)
 {
 	struct user_desc desc = {
@@ -488,7 +491,7 @@ TEST_F(mapping, R5_cs_base_ignored)
 		ASSERT_EQ(0, errno);
 	}
 	ASSERT_TRUE(sud_regs_map());
-	/* The first of the local table, for user mode. */
+	/* The first segment of the local table, for user mode. */
 	ASSERT_TRUE(sud_regs_map_far(7, CS_BASE));
 	sud_regs->in[SUD_AX] = SUD_NR_CLOSE;
 	sud_regs->in[SUD_BX] = (sud_uword)-1;

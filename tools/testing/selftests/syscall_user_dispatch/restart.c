@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * System call restarts and dispatch, which must not be mistaken for each
- * other: rules D7 and D8.
+ * Dispatch and the restart of system calls, which must not be confused: rules
+ * D7 and D8.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -36,13 +36,13 @@ FIXTURE_VARIANT_ADD(number, ERESTART_RESTARTBLOCK) { .nr = -516 };
 FIXTURE_VARIANT_ADD(number, none) { .nr = -1 };
 FIXTURE_VARIANT_ADD(number, EINTR) { .nr = -4 };
 #if SUD_WORD_BITS == 64
-/* The same in 32 bits only, and in an int that has a foreign high half. */
+/* The same in 32 bits only, and in an int with another upper half. */
 FIXTURE_VARIANT_ADD(number, ERESTARTSYS_32) { .nr = 0xfffffe00 };
 FIXTURE_VARIANT_ADD(number, ERESTART_RESTARTBLOCK_32) { .nr = 0xfffffdfc };
 FIXTURE_VARIANT_ADD(number, none_32) { .nr = 0xffffffff };
 FIXTURE_VARIANT_ADD(number, ERESTARTSYS_high) { .nr = 0x12345678fffffe00 };
 #endif
-/* And one that looks like nothing. */
+/* A number without any similarity. */
 FIXTURE_VARIANT_ADD(number, getpid) { .nr = SYS_getpid };
 
 FIXTURE_SETUP(number)
@@ -85,12 +85,12 @@ static void dispatch_number(struct __test_metadata *_metadata, sud_word nr,
 	}
 }
 
-TEST_F_TIMEOUT(number, D7_exact, 10)
+TEST_F_TIMEOUT(number, D7_ip_and_result_exact, 10)
 {
 	dispatch_number(_metadata, variant->nr, 0);
 }
 
-TEST_F_TIMEOUT(number, D7_exact_with_sa_restart, 10)
+TEST_F_TIMEOUT(number, D7_ip_and_result_exact_with_sa_restart, 10)
 {
 	dispatch_number(_metadata, variant->nr, SA_RESTART);
 }
@@ -121,8 +121,8 @@ static void meanwhile_usr1(void *arg)
 }
 
 /*
- * SIGUSR1 is pending at the same exit to user space: it interrupts the
- * handler of SIGSYS at its first instruction, and sees the registers there.
+ * SIGUSR1 is pending at the same exit to user space. It interrupts the handler
+ * of SIGSYS at its first instruction, and sees the registers there.
  */
 static void number_with_usr1(struct __test_metadata *_metadata, sud_word nr,
 			     int sys_flags, int usr1_flags)
@@ -157,21 +157,22 @@ static void number_with_usr1(struct __test_metadata *_metadata, sud_word nr,
 	EXPECT_EQ(SUD_HANDLER_RET(SIGSYS, nr), SUD_REG_RET(&usr1_uc));
 }
 
-TEST_F_TIMEOUT(number, D7_exact_with_other_signal, 10)
+TEST_F_TIMEOUT(number, D7_ip_and_result_exact_with_other_signal, 10)
 {
 	number_with_usr1(_metadata, variant->nr, 0, 0);
 }
 
-TEST_F_TIMEOUT(number, D7_exact_with_other_signal_sa_restart, 10)
+TEST_F_TIMEOUT(number, D7_ip_and_result_exact_with_other_signal_sa_restart, 10)
 {
 	number_with_usr1(_metadata, variant->nr, SA_RESTART, SA_RESTART);
 }
 
 /*
- * The other way round: SIGUSR1 is masked in the handler of SIGSYS, so that it
- * is delivered when that returns, to the very instruction pointer and result.
+ * The reverse: SIGUSR1 is masked in the handler of SIGSYS. It is delivered
+ * when that handler returns, at the same instruction pointer and with the same
+ * result.
  */
-TEST_F_TIMEOUT(number, D7_exact_in_signal_after_return, 10)
+TEST_F_TIMEOUT(number, D7_ip_and_result_exact_in_signal_after_return, 10)
 {
 	struct sigaction act = {
 		.sa_sigaction = sud_handler,
@@ -225,8 +226,8 @@ static int child_skipped(void *arg)
 	return ret == nr ? 0 : 5;
 }
 
-/* No signal is delivered in the end: that is no reason to restart either. */
-TEST_F_TIMEOUT(number, D7_exact_when_tracer_drops_signal, 10)
+/* In the end no signal is delivered. That is no reason to restart, either. */
+TEST_F_TIMEOUT(number, D7_ip_and_result_exact_when_tracer_drops_signal, 10)
 {
 	sud_word nr = variant->nr;
 	int status, stops = 0;
@@ -239,7 +240,7 @@ TEST_F_TIMEOUT(number, D7_exact_when_tracer_drops_signal, 10)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	while (WIFSTOPPED(status)) {
 		ASSERT_EQ(SIGSYS, WSTOPSIG(status));
-		/* A restart would come back here for ever. */
+		/* A restart would loop here forever. */
 		if (++stops > 5) {
 			kill(pid, SIGKILL);
 			break;
@@ -253,7 +254,7 @@ TEST_F_TIMEOUT(number, D7_exact_when_tracer_drops_signal, 10)
 	}
 }
 
-/* ---- D8: a restarted call is dispatched as itself ---- */
+/* ---- D8: a restarted call is dispatched with its own number ---- */
 
 FIXTURE(interrupted)
 {
@@ -312,7 +313,7 @@ static long interrupted_read(struct __test_metadata *_metadata, int fd,
 	return ret;
 }
 
-/* It runs at first, sleeps, and is restarted when the selector blocks. */
+/* The call first runs and sleeps. Its restart meets a selector at BLOCK. */
 TEST_F(interrupted, D8_read_is_dispatched_as_read)
 {
 	char byte = 0;
@@ -329,7 +330,7 @@ TEST_F(interrupted, D8_read_is_dispatched_as_read)
 
 static int feed_fd;
 
-/* The arguments are still those of the read: it can be run after all. */
+/* The arguments are still those of the read, so the handler can run it. */
 static void hook_feed_and_rerun(siginfo_t *info, ucontext_t *uc)
 {
 	if (write(feed_fd, "x", 1) == 1)
@@ -348,7 +349,7 @@ TEST_F(interrupted, D8_read_can_be_rerun)
 	EXPECT_EQ('x', byte);
 }
 
-/* Without SA_RESTART there is no restart, and nothing to dispatch. */
+/* Without SA_RESTART there is no restart, and no dispatch. */
 TEST_F(interrupted, D8_no_restart_no_dispatch)
 {
 	char byte = 0;
@@ -358,8 +359,8 @@ TEST_F(interrupted, D8_no_restart_no_dispatch)
 }
 
 /*
- * No handler at all: the child is stopped and continued, by its parent, who
- * flips the selector meanwhile.
+ * Without any handler: the parent stops the child, changes the selector, and
+ * continues the child.
  */
 struct stopped {
 	volatile uint8_t selector;
@@ -394,7 +395,7 @@ enum call { CALL_READ, CALL_PAUSE, CALL_NANOSLEEP, CALL_CLOCK_NANOSLEEP,
 	    CALL_POLL, CALL_OTHER_NANOSLEEP };
 
 #ifdef SUD_X32_BIT
-/* The other ABI's numbers, which a program may use all the same. */
+/* The numbers of the other ABI, which a program may use, too. */
 #define OTHER_NR(nr)	((nr) ^ SUD_X32_BIT)
 #endif
 
@@ -445,9 +446,9 @@ FIXTURE(stopped)
 FIXTURE_VARIANT(stopped)
 {
 	enum call call;
-	/* as /proc shows it while it sleeps */
+	/* the number in /proc while the call sleeps */
 	long nr;
-	/* as it is dispatched */
+	/* the number that is dispatched */
 	int restarted_nr;
 };
 
@@ -499,7 +500,7 @@ FIXTURE_SETUP(stopped)
 	stopped = sud_share(sizeof(*stopped));
 	ASSERT_NE(NULL, stopped);
 	ASSERT_EQ(0, pipe(stopped->pipe));
-	/* Long enough for the test to find it asleep. */
+	/* Long enough for the test to see the child asleep. */
 	stopped->request.tv_sec = 2 * sud_slow();
 	stopped->pollfd.fd = stopped->pipe[0];
 	stopped->pollfd.events = POLLIN;
@@ -509,7 +510,7 @@ FIXTURE_TEARDOWN(stopped)
 {
 }
 
-/* Fork, and stop and continue the child in its call, @byte set between. */
+/* Fork, stop the child in its call, set the selector to @byte, and continue. */
 static void stop_and_continue(struct __test_metadata *_metadata, pid_t *pid,
 			      enum call call, long nr, uint8_t byte)
 {
@@ -551,7 +552,7 @@ TEST_F(stopped, D8_restart_is_dispatched)
 	EXPECT_EQ(variant->restarted_nr, stopped->ret);
 }
 
-/* Stepping back runs it, with the result that its number gives. */
+/* Stepping back runs the call, with the result of its number. */
 TEST_F(stopped, D8_dispatched_restart_can_be_rerun)
 {
 	int status;
@@ -562,7 +563,9 @@ TEST_F(stopped, D8_dispatched_restart_can_be_rerun)
 	if (variant->call == CALL_READ) {
 		ASSERT_EQ(1, write(stopped->pipe[1], "x", 1));
 	} else if (variant->call == CALL_PAUSE) {
-		/* It does not end by itself; that it sleeps again will do. */
+		/*
+		 * The call does not end by itself: check that it sleeps again.
+		 */
 		EXPECT_TRUE(sud_wait_asleep(self->pid, variant->nr));
 		ASSERT_EQ(0, kill(self->pid, SIGKILL));
 	}
@@ -581,14 +584,14 @@ TEST_F(stopped, D8_dispatched_restart_can_be_rerun)
 		EXPECT_EQ('x', stopped->byte);
 	} else {
 		/*
-		 * The return from any handler makes the kernel forget what
-		 * restart_syscall() would go on with.
+		 * After the return from any handler, the kernel has no data
+		 * for restart_syscall() to go on with.
 		 */
 		EXPECT_EQ(-EINTR, stopped->ret);
 	}
 }
 
-/* While the selector allows, the restart is none of dispatch's business. */
+/* If the selector allows, the restart runs without a dispatch. */
 TEST_F(stopped, D8_allowed_restart_runs)
 {
 	int status;

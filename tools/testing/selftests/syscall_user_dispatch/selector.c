@@ -16,10 +16,10 @@
 
 #include "sud_harness.h"
 
-/* What surrounds a selector: neither ALLOW nor BLOCK, so fatal if read. */
+/* The bytes beside a selector: neither ALLOW nor BLOCK, so fatal if read. */
 #define GARBAGE 0xa5
 
-/* Rounds of a test that repeats itself. */
+/* The number of rounds in tests that repeat a step. */
 #define ROUNDS 300
 
 static size_t page_size(void)
@@ -36,7 +36,7 @@ static uint8_t *map_pages(int pages, int prot)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* With all native code exempt, a selector may be tried both ways. */
+/* All native code is exempt, so a selector can be tested at both values. */
 static void check_both_ways(struct __test_metadata *_metadata,
 			    volatile uint8_t *selector)
 {
@@ -61,9 +61,9 @@ FIXTURE_TEARDOWN(selector)
 }
 
 /*
- * S1: no selector. Where native code is not exempt, the return from the handler
- * or the next call of the program is dispatched, too; there the child dies, and
- * what it saw is found in shared memory.
+ * S1: no selector. If native code is not exempt, the return from the handler
+ * or the program's next call is dispatched, too. The child dies there, and its
+ * results are in shared memory.
  */
 FIXTURE(no_selector) {
 	sud_uword offset, length;
@@ -71,7 +71,7 @@ FIXTURE(no_selector) {
 
 FIXTURE_VARIANT(no_selector) {
 	sud_uword op;
-	/* Added to both: 1 for the foreign instruction pointer. */
+	/* 1 if the foreign instruction pointer is added to the value */
 	int offset_at_ip, length_at_ip;
 	sud_uword offset, length;
 	bool foreign_runs, native_runs;
@@ -111,7 +111,7 @@ FIXTURE_VARIANT_ADD(no_selector, INCL_low)
 
 struct no_selector_report {
 	sud_uword op, offset, length;
-	/* What the child saw. */
+	/* The results of the child. */
 	volatile int dispatched;
 	volatile int nr;
 	void *volatile call_addr;
@@ -178,12 +178,12 @@ TEST_F(no_selector, S1_all_but_exempt_is_dispatched)
 	}
 }
 
-TEST_F(selector, S1_nothing_allows)
+TEST_F(selector, S1_no_byte_allows_without_a_selector)
 {
 	int i;
 
 	SUD_REQUIRE();
-	/* The byte that others use does not matter, nor does address 0. */
+	/* Neither the byte of the other tests nor address 0 matters. */
 	sud_selector = SUD_ALLOW;
 	ASSERT_EQ(0, sud_arm_native(NULL));
 	for (i = 0; i < 10; i++)
@@ -210,7 +210,7 @@ TEST_F(selector, S2_block_dispatches)
 	ASSERT_EQ(0, pipe(fds));
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 	sud_selector = SUD_BLOCK;
-	/* This would succeed; it must not run, nor run later. */
+	/* This call would succeed. It must not run, now or later. */
 	EXPECT_EQ(SUD_NR_CLOSE,
 		  sud_foreign_call(SUD_NR_CLOSE, fds[0], 0, 0, 0, 0, 0));
 	EXPECT_EQ(1, sud_count);
@@ -223,7 +223,7 @@ TEST_F(selector, S2_block_dispatches)
 }
 
 /* The kernel reads the byte anew for each call. */
-TEST_F(selector, S2_every_call_looks)
+TEST_F(selector, S2_each_call_reads_the_selector)
 {
 	int i;
 
@@ -237,7 +237,7 @@ TEST_F(selector, S2_every_call_looks)
 	}
 }
 
-/* One byte, at any alignment, whatever its neighbours hold. */
+/* One byte, at any alignment, with any bytes beside it. */
 TEST_F(selector, S2_one_byte_among_garbage)
 {
 	static uint8_t bytes[64];
@@ -250,7 +250,7 @@ TEST_F(selector, S2_one_byte_among_garbage)
 		ASSERT_EQ(0, sud_arm_native(&bytes[i]));
 		check_both_ways(_metadata, &bytes[i]);
 		ASSERT_EQ(0, sud_off());
-		/* Nor does the kernel write. */
+		/* The kernel does not write, either. */
 		EXPECT_EQ(GARBAGE, bytes[i - 1]);
 		EXPECT_EQ(SUD_ALLOW, bytes[i]);
 		EXPECT_EQ(GARBAGE, bytes[i + 1]);
@@ -338,7 +338,7 @@ TEST_F(selector, S2_read_once_per_call)
 	if (fd < 0)
 		SKIP(return, "no hardware watchpoint: %s", strerror(errno));
 
-	/* Does the watchpoint see the kernel? Have it read the byte. */
+	/* Does the watchpoint see the kernel? Make the kernel read the byte. */
 	before = watched(fd);
 	i = memfd_create("sud", 0);
 	ASSERT_LE(0, i);
@@ -347,7 +347,10 @@ TEST_F(selector, S2_read_once_per_call)
 	if (watched(fd) == before)
 		SKIP(return, "the watchpoint does not see the kernel");
 
-	/* Arming does not read it; exempt calls, such as these, do not. */
+	/*
+	 * Arming does not read it, and exempt calls such as these do not,
+	 * either.
+	 */
 	before = watched(fd);
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 	EXPECT_EQ(before, watched(fd));
@@ -367,14 +370,14 @@ TEST_F(selector, S2_read_once_per_call)
 	}
 	sud_selector = SUD_ALLOW;
 
-	/* Off, nothing reads it. */
+	/* When dispatch is off, nothing reads it. */
 	ASSERT_EQ(0, sud_off());
 	before = watched(fd);
 	EXPECT_EQ(0, sud_probe());
 	EXPECT_EQ(before, watched(fd));
 }
 
-/* S3: pages that are not there yet. */
+/* S3: pages that are not present yet. */
 static bool is_present(const volatile void *addr)
 {
 	return sud_page_entry(addr) & SUD_PAGE_PRESENT;
@@ -391,7 +394,7 @@ static bool is_present(const volatile void *addr)
 	ASSERT_EQ(0, err__);						\
 } while (0)
 
-/* One call, whose read of the selector faults. Return: as sud_probe(). */
+/* Make one call whose read of the selector faults. Return: as sud_probe(). */
 static int probe_missing(struct __test_metadata *_metadata, struct sud_uffd *u)
 {
 	const char *trouble;
@@ -416,13 +419,13 @@ TEST_F(selector, S3_userfaultfd)
 	OPEN_UFFD(&u);
 	last = u.page + u.size - 1;
 	ASSERT_EQ(0, sud_arm_native(last));
-	/* Arming, and exempt calls, do not fault. */
+	/* Arming and exempt calls cause no fault. */
 	EXPECT_FALSE(is_present(last));
 
 	for (i = 0; i < 40; i++) {
 		u.byte = i & 1 ? SUD_BLOCK : SUD_ALLOW;
 		ASSERT_EQ(u.byte == SUD_BLOCK, probe_missing(_metadata, &u));
-		/* The page is there now: nobody would fill it again. */
+		/* The page is present now: nothing would fill it again. */
 		ASSERT_EQ(u.byte == SUD_BLOCK, sud_probe());
 	}
 }
@@ -453,7 +456,7 @@ static void meanwhile_usr1(void *arg)
 		abort();
 }
 
-/* A signal that comes while the read sleeps is taken after it. */
+/* A signal that arrives while the read sleeps is taken after the read. */
 TEST_F(selector, S3_signal_while_asleep)
 {
 	pid_t tid = syscall(SYS_gettid);
@@ -467,7 +470,10 @@ TEST_F(selector, S3_signal_while_asleep)
 			.byte = i & 1 ? SUD_BLOCK : SUD_ALLOW,
 		};
 
-		/* Anew: it makes the kernel fault again, and may leave that. */
+		/*
+		 * A new userfaultfd: the read may fault again after the
+		 * signal.
+		 */
 		OPEN_UFFD(&u);
 		ASSERT_EQ(0, sud_arm_native(u.page));
 		usr1_count = 0;
@@ -512,9 +518,9 @@ TEST_F(selector, S3_sleep_is_killable)
 	if (pid == 0)
 		_exit(sleep_forever(&fds[1]));
 	close(fds[1]);
-	/* Says that there was a fault; nothing if it has ended. */
+	/* The child reports the fault. There is no report if it has ended. */
 	EXPECT_EQ(1, read(fds[0], &c, 1));
-	/* It sleeps in the call itself, where nothing else sleeps. */
+	/* The child sleeps in the call itself: nothing else in it sleeps. */
 	EXPECT_TRUE(sud_wait_asleep(pid, SUD_NR_CLOSE));
 	EXPECT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
@@ -541,7 +547,7 @@ TEST_F(selector, S3_dontneed_allows)
 	}
 }
 
-/* Never touched: the read itself brings the page in. */
+/* Never touched before: the kernel's read makes the page present. */
 TEST_F(selector, S3_untouched_page_allows)
 {
 	uint8_t *p = map_pages(1, PROT_READ);
@@ -570,7 +576,7 @@ TEST_F(selector, S3_read_only_page)
 	EXPECT_EQ(0, sud_probe());
 }
 
-/* Fork makes the page copy-on-write: each side reads its own. */
+/* After a fork the page is copy-on-write: each side reads its own copy. */
 static int cow_child(void *arg)
 {
 	uint8_t *p = arg;
@@ -578,7 +584,7 @@ static int cow_child(void *arg)
 
 	if (sud_arm_native(p))
 		return 1;
-	/* Still the parent's page. */
+	/* This is still the parent's page. */
 	before = sud_probe();
 	*p = SUD_ALLOW;
 	after = sud_probe();
@@ -635,17 +641,17 @@ static void check_file(struct __test_metadata *_metadata, int fd, int flags)
 		ASSERT_NE(NULL, p);
 		ASSERT_EQ(0, sud_arm_native(p));
 
-		/* Not mapped in before the first call that reads it. */
+		/* It is not mapped in before the first call that reads it. */
 		EXPECT_FALSE(is_present(p));
 		EXPECT_EQ(value, sud_probe());
 		EXPECT_TRUE(is_present(p));
 
-		/* And again when it was dropped. */
+		/* The same again after the page was dropped. */
 		ASSERT_EQ(0, madvise(p, page_size(), MADV_DONTNEED));
 		EXPECT_FALSE(is_present(p));
 		EXPECT_EQ(value, sud_probe());
 
-		/* A write to the file shows; a private copy hides it. */
+		/* A write to the file is visible. A private copy hides it. */
 		value ^= 1;
 		ASSERT_EQ(1, pwrite(fd, &value, 1, 0));
 		EXPECT_EQ(value, sud_probe());
@@ -674,7 +680,9 @@ TEST_F(selector, S3_memfd_shared)
 	check_file(_metadata, memfd_create("sud", 0), MAP_SHARED);
 }
 
-/* While it is short, only exempt calls are made: a read would kill (F2). */
+/*
+ * While the file is short, only exempt calls are made: a read would kill (F2).
+ */
 TEST_F(selector, S3_truncated_and_extended)
 {
 	uint8_t value = SUD_BLOCK;
@@ -701,7 +709,7 @@ TEST_F(selector, S3_truncated_and_extended)
 
 #define DISK_PAGES 64
 
-/* Root may do all this; whoever else runs the test cannot. */
+/* Root may do all this. Without root the test skips. */
 #define REQUIRE_DISK(disk) do {						\
 	const char *trouble;						\
 									\
@@ -750,7 +758,7 @@ TEST_F(selector, S3_read_from_disk)
 	}
 }
 
-/* Apart, so that the swap space is taken down whatever happens here. */
+/* In a child, so that the swap space is removed in any case. */
 static int swap_child(void *arg)
 {
 	uint8_t *p = map_pages(1, PROT_READ | PROT_WRITE);
@@ -758,8 +766,8 @@ static int swap_child(void *arg)
 	int i, tries;
 
 	/*
-	 * A page that was just read in stays on a list of the CPU that did it,
-	 * from where MADV_PAGEOUT gets it on that CPU only.
+	 * A page that was just read in stays on a list of its CPU.
+	 * MADV_PAGEOUT finds it there only on that CPU.
 	 */
 	CPU_ZERO(&set);
 	CPU_SET(sched_getcpu(), &set);
@@ -806,8 +814,8 @@ TEST_F(selector, S3_swapped_out)
 /*
  * S4: sharing.
  *
- * One thread sets the byte and probes, then the other probes: never both at
- * once, for sud_probe() looks at a counter that is common to all.
+ * One thread sets the byte and probes, and then the other one probes. They
+ * never probe at the same time, because sud_probe() uses one common counter.
  */
 struct sharing {
 	volatile uint8_t *selector;
@@ -865,7 +873,7 @@ static void check_sharing(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, s.wrong_allow);
 }
 
-TEST_F(selector, S4_two_threads_share)
+TEST_F(selector, S4_two_threads_share_one_byte)
 {
 	SUD_REQUIRE();
 	check_sharing(_metadata, &sud_selector, true);
@@ -877,7 +885,7 @@ TEST_F(selector, S4_unarmed_thread_is_not_dispatched)
 	check_sharing(_metadata, &sud_selector, false);
 }
 
-/* Two threads, two bytes: neither sees the other's. */
+/* Two threads with two bytes: neither is affected by the other's. */
 struct own_byte {
 	uint8_t value;
 	volatile uint8_t selector;
@@ -896,7 +904,7 @@ static void *own_byte_thread(void *arg)
 	return NULL;
 }
 
-TEST_F(selector, S4_threads_with_their_own)
+TEST_F(selector, S4_threads_with_two_bytes_are_independent)
 {
 	struct own_byte allow = { .value = SUD_ALLOW };
 	struct own_byte block = { .value = SUD_BLOCK };
@@ -917,7 +925,10 @@ TEST_F(selector, S4_threads_with_their_own)
 	EXPECT_EQ(0, sud_probe());
 }
 
-/* Flipped all the time: each call is one or the other, never a third. */
+/*
+ * The byte changes all the time: each call is dispatched or runs, and nothing
+ * else.
+ */
 static volatile bool flipper_stop;
 
 static void *flipper(void *arg)
@@ -981,7 +992,7 @@ TEST_F(selector, S4_another_process_flips)
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (pid == 0) {
-		/* Not to outlive a test that fails. */
+		/* It must not outlive a test that fails. */
 		sud_die_with_parent();
 		flipper(p);
 	}
@@ -990,7 +1001,7 @@ TEST_F(selector, S4_another_process_flips)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 }
 
-/* In step, so that each value is known: by another process, by a file. */
+/* In step, so that each value is known. Another process sets it by a file. */
 static int step_child(int from, int to, volatile uint8_t *selector)
 {
 	char value;

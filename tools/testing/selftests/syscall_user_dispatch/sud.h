@@ -9,10 +9,10 @@
  * sud_arm_native(), exempt. An assertion may therefore print, and the signal
  * handler may return, whatever the selector says.
  *
- * A test that exempts less than that is on its own: until it is off again it
- * must make no system call but those that it means to see dispatched.
+ * A test that exempts less must take care: until it is off again, it must make
+ * only system calls that are to be dispatched.
  *
- * Everything that knows about a machine's registers or instructions is in
+ * Everything that depends on a machine's registers or instructions is in
  * sud_asm.h.
  */
 #ifndef SUD_H
@@ -37,7 +37,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* Headers without the feature: the tests compile, and skip at run time. */
+/* If the headers lack the feature, the tests compile, and skip at run time. */
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH	59
 #endif
@@ -63,7 +63,7 @@
 #define SYS_USER_DISPATCH		2
 #endif
 
-/* The names as the tests use them. */
+/* The names that the tests use. */
 #define SUD_OFF		PR_SYS_DISPATCH_OFF
 #define SUD_EXCL	PR_SYS_DISPATCH_EXCLUSIVE_ON
 #define SUD_INCL	PR_SYS_DISPATCH_INCLUSIVE_ON
@@ -77,9 +77,8 @@
 #define SUD_NATIVE	0x100000UL
 
 /*
- * The range that exempts all native code: from SUD_NATIVE to the top, which
- * for a 32-bit pointer is 4 GiB whatever the kernel computes with. The sum
- * wraps on no kernel.
+ * The range that exempts all native code: from SUD_NATIVE to the top, which is
+ * 4 GiB for a 32-bit pointer on any kernel. The sum wraps on no kernel.
  */
 #define SUD_NATIVE_OFFSET	SUD_NATIVE
 #define SUD_NATIVE_LENGTH	(-SUD_NATIVE - 1)
@@ -87,7 +86,7 @@
 #include "sud_asm.h"
 
 /**
- * struct sud_record - one SIGSYS as the handler found it
+ * struct sud_record - one SIGSYS as the handler saw it
  * @info:	the siginfo
  * @uc:		the machine context; the floating point state it points to is
  *		gone when the handler has returned
@@ -99,7 +98,7 @@ struct sud_record {
 
 #define SUD_LOG_SIZE 16
 
-/* The selector byte that tests use unless they need one of their own. */
+/* The default selector byte of the tests. */
 static volatile uint8_t sud_selector __attribute__((unused));
 
 /* Number of SIGSYS seen since sud_reset(); the first few are kept. */
@@ -107,12 +106,13 @@ static volatile unsigned int sud_count __attribute__((unused));
 static struct sud_record sud_log[SUD_LOG_SIZE] __attribute__((unused));
 
 /*
- * What the handler does beside recording; both are cleared by sud_reset().
+ * Actions of the handler besides recording. sud_reset() clears both.
  *
- * @sud_unblock: written to ALLOW first thing, for tests in which the return
- * from the handler is not exempt.
- * @sud_hook: called last, may change the context. Without one the context is
- * left alone, so that the call returns its own number.
+ * @sud_unblock: first set to ALLOW, for tests in which the return from the
+ * handler is not exempt.
+ *
+ * @sud_hook: called last, may change the context. Without a hook the context
+ * is unchanged, so that the call returns its own number.
  */
 static volatile uint8_t *volatile sud_unblock __attribute__((unused));
 static void (*volatile sud_hook)(siginfo_t *info, ucontext_t *uc)
@@ -131,7 +131,9 @@ sud_handler(int sig __attribute__((unused)), siginfo_t *info, void *context)
 	n = __atomic_fetch_add(&sud_count, 1, __ATOMIC_SEQ_CST);
 	if (n < SUD_LOG_SIZE) {
 		memcpy(&sud_log[n].info, info, sizeof(*info));
-		/* The tail of ucontext_t is the library's, not the kernel's. */
+		/*
+		 * The tail of ucontext_t is the C library's, not the kernel's.
+		 */
 		memcpy(&sud_log[n].uc, context,
 		       offsetof(ucontext_t, uc_sigmask) + SUD_SIGSET_SIZE);
 	}
@@ -154,10 +156,10 @@ static inline void sud_hook_rerun(siginfo_t *info __attribute__((unused)),
 }
 
 /*
- * sud_hook_last - hook: no dispatch will be survived after this one
+ * sud_hook_last - hook: make the next dispatch fatal
  *
- * Where the return from the handler is dispatched it is what kills, and else
- * the next call of the program, for SIGSYS is blocked then.
+ * SIGSYS is blocked afterwards. The return from the handler kills if it is
+ * dispatched. Otherwise the program's next dispatched call kills.
  */
 static inline void sud_hook_last(siginfo_t *info __attribute__((unused)),
 				 ucontext_t *uc)
@@ -166,7 +168,7 @@ static inline void sud_hook_last(siginfo_t *info __attribute__((unused)),
 }
 
 /**
- * sud_reset - forget what was recorded, and the hooks; the selector allows
+ * sud_reset - clear the records and the hooks, and set the selector to ALLOW
  */
 static inline void sud_reset(void)
 {
@@ -259,8 +261,8 @@ static inline unsigned long sud_foreign_ip(void)
  * @nr:		its number
  * @a1:		first argument, and so on
  *
- * Return: what the register holds afterwards: the result or -errno if the
- * call ran, the call's number if it was dispatched and the handler left it so.
+ * Return: the return register: the result or -errno if the call ran; its
+ * number if it was dispatched and the handler did not change it.
  */
 static inline sud_word sud_foreign_call(sud_word nr, sud_word a1, sud_word a2,
 					sud_word a3, sud_word a4, sud_word a5,
@@ -272,7 +274,7 @@ static inline sud_word sud_foreign_call(sud_word nr, sud_word a1, sud_word a2,
 /*
  * sud_blocked_call - make one system call from the foreign page, under BLOCK
  *
- * Return: what the call, or whoever served it, returned. The selector allows
+ * Return: the result of the call or of the handler. The selector is at ALLOW
  * again.
  */
 static inline sud_word sud_blocked_call(sud_word nr)
@@ -296,7 +298,10 @@ static inline long sud_prctl(sud_uword op, sud_uword offset, sud_uword length,
 {
 	long ret;
 
-	/* syscall() hands whole registers on, and these arrive in some. */
+	/*
+	 * syscall() passes whole registers on, and some arguments arrive in
+	 * those.
+	 */
 	errno = 0;
 	ret = syscall(SYS_prctl, (sud_uword)PR_SET_SYSCALL_USER_DISPATCH, op,
 		      offset, length, selector);
@@ -383,9 +388,8 @@ static inline bool sud_has_inclusive(void)
 /**
  * sud_probe - is a foreign call dispatched now?
  *
- * Makes a foreign call that fails in the same way always and everywhere,
- * close(-1). Needs sud_handle(), sud_foreign_map() and a hook that leaves the
- * result alone.
+ * Makes a foreign call that always fails in the same way: close(-1). Needs
+ * sud_handle(), sud_foreign_map() and a hook that does not change the result.
  *
  * Return: 1 if it was dispatched, exactly once and at the right place; 0 if
  * it ran and no SIGSYS was seen; -1 for anything else.
@@ -412,10 +416,10 @@ static inline int sud_probe(void)
 }
 
 /**
- * sud_slow - how many times longer than usual things may take
+ * sud_slow - the factor for all time limits
  *
- * The environment says so for a kernel that checks itself: SUD_SLOW. Every limit
- * on time is multiplied by it.
+ * The environment variable SUD_SLOW sets it for slow debug kernels. Every time
+ * limit is multiplied by it.
  */
 static inline unsigned int sud_slow(void)
 {
@@ -432,7 +436,7 @@ static inline unsigned int sud_slow(void)
  */
 static inline int sud_die_with_parent(void)
 {
-	/* The arguments of prctl() are long. It is variadic: cast them. */
+	/* The arguments of prctl() are long, and it is variadic: cast them. */
 	return prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL);
 }
 
@@ -506,11 +510,11 @@ static inline bool sud_killed(int status, int sig)
 }
 
 /**
- * sud_setup - what most tests start with
+ * sud_setup - the start of most tests
  *
  * Map the foreign page, install the handler, reset the log.
  *
- * Return: true if all that worked.
+ * Return: true if all steps worked.
  */
 static inline bool sud_setup(void)
 {

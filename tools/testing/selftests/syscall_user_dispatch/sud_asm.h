@@ -2,9 +2,9 @@
 /*
  * The machine's part of the Syscall User Dispatch selftests; see sud.h.
  *
- * Three ABIs of x86: 64-bit and x32, whose template uses the syscall
- * instruction, and 32-bit, whose template uses int $0x80 (entry.c has the
- * other ways in). The last runs on 32-bit kernels too.
+ * There are three ABIs of x86: 64-bit and x32, whose template uses the syscall
+ * instruction, and 32-bit, whose template uses int $0x80. The 32-bit programs
+ * also run on 32-bit kernels. entry.c has the other ways into the kernel.
  *
  * The templates are position independent and are copied, not called.
  */
@@ -19,8 +19,8 @@
 #include <ucontext.h>
 
 /*
- * What a register holds: the arguments and the result of a system call. In
- * x32 it is twice as long as a pointer; see SUD_PTR().
+ * The contents of a register: the arguments and the result of a system call.
+ * In x32 it is twice as long as a pointer; see SUD_PTR().
  */
 #if defined(__x86_64__) && defined(__ILP32__)
 typedef long long sud_word;
@@ -50,8 +50,8 @@ extern const char sud_template_ip[] __attribute__((visibility("hidden")));
 extern const char sud_template_end[] __attribute__((visibility("hidden")));
 
 /*
- * The system call is followed by nothing but a return, so that clone() with a
- * stack of its own "returns" to the address on top of the new stack.
+ * Only a return follows the system call, so that clone() with a stack of its
+ * own "returns" to the address on top of the new stack.
  */
 #if defined(__x86_64__)
 
@@ -86,23 +86,26 @@ asm(".pushsection .text\n"
 /* si_arch of the template's call. */
 #define SUD_AUDIT_ARCH	AUDIT_ARCH_X86_64
 
-/* Handlers return by the C library's code, which dispatch treats like any. */
+/*
+ * The C library's code returns from handlers. Dispatch has no exception for
+ * it.
+ */
 #define SUD_SIGRETURN_DISPATCHED	true
 
 /* mmap() with six arguments. */
 #define SUD_NR_MMAP	SYS_mmap
 
-/* In the numbers of x32 calls, whichever program makes them. */
+/* The bit in the numbers of x32 calls, in programs of any ABI. */
 #define SUD_X32_BIT	0x40000000
 
 #ifdef __ILP32__
-/* What the names of programs for this ABI end in. */
+/* The suffix of the names of programs for this ABI. */
 #define SUD_SUFFIX	"_x32"
 /* A number as the template's call uses it; SYS_* have the bit already. */
 #define SUD_NR(nr)	((nr) | SUD_X32_BIT)
 /*
- * The return register as the first instruction of a handler finds it, given
- * the signal and what it was when that came.
+ * The return register at the first instruction of a handler, given the signal
+ * and the register's earlier value.
  */
 #define SUD_HANDLER_RET(sig, was)	(was)
 #else
@@ -150,7 +153,7 @@ asm(".pushsection .text\n"
 #define SUD_USER_RET(regs)	((regs)->eax)
 #define SUD_USER_NR(regs)	((regs)->orig_eax)
 
-/* By the vDSO's code: rule V1. */
+/* The vDSO's code returns: rule V1. */
 #define SUD_SIGRETURN_DISPATCHED	false
 
 #define SUD_AUDIT_ARCH	AUDIT_ARCH_I386
@@ -189,8 +192,8 @@ static inline sud_uword sud_user_arg(const struct user_regs_struct *regs,
 /**
  * sud_kernel_is_64bit - is unsigned long 64 bits long in the kernel?
  *
- * uname() cannot be asked: a personality may make it say i686. The two kernels
- * have different selectors for 32-bit code, and always had.
+ * uname() does not tell: a personality may make it say i686. The two kernels
+ * have always used different selectors for 32-bit code.
  */
 static inline bool sud_kernel_is_64bit(void)
 {

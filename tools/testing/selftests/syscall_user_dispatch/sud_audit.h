@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The records of the audit subsystem, for tests that stand in for the audit
- * daemon while they run.
+ * The records of the audit subsystem, for tests that replace the audit daemon
+ * while they run.
  */
 #ifndef SUD_AUDIT_H
 #define SUD_AUDIT_H
@@ -18,14 +18,14 @@
 /* Not in the kernel's header: the first type that programs may send. */
 #define SUD_AUDIT_SENTINEL	1121
 
-/* No record is longer: a header, and the longest text. */
+/* The size of the longest record: a header, and the longest text. */
 #define SUD_AUDIT_SIZE		9000
 
-/* Room for the records until they are read. */
+/* Memory for the records until they are read. */
 #define SUD_AUDIT_BUFFER	(16 << 20)
 #define SUD_AUDIT_BACKLOG	16384
 
-/* Seconds until a record that does not come is given up. */
+/* Seconds to wait for a record. */
 #define SUD_AUDIT_TIMEOUT	10
 
 /*
@@ -85,8 +85,8 @@ static inline int sud_audit_receive(int fd, struct sud_audit_message *m)
 }
 
 /*
- * One request. Its answer, if it has one, is left in @answer; records that
- * arrive before the acknowledgment are passed over.
+ * Send one request. Its answer, if there is one, is stored in @answer. Records
+ * that arrive before the acknowledgment are skipped.
  */
 static inline int sud_audit_request(int fd, int type, const void *data,
 				    size_t size, struct audit_status *answer)
@@ -125,9 +125,9 @@ static inline int sud_audit_set(int fd, const struct audit_status *status)
 }
 
 /*
- * sud_audit_enable - let system calls be audited, or not
+ * sud_audit_enable - switch the auditing of system calls on or off
  *
- * A process that is born while they are not, and never were, never is audited.
+ * A process created before auditing was ever on is never audited.
  *
  * Return: 0, or the negative error number.
  */
@@ -162,7 +162,7 @@ static inline void sud_audit_close(struct sud_audit *a)
 /*
  * sud_audit_open - become the receiver of all records, and enable auditing
  *
- * Return: NULL, or why this cannot be.
+ * Return: NULL, or the reason why this failed.
  */
 static inline const char *sud_audit_open(struct sud_audit *a)
 {
@@ -205,7 +205,7 @@ static inline const char *sud_audit_open(struct sud_audit *a)
 }
 
 /*
- * sud_audit_rule - have all system calls of a process recorded
+ * sud_audit_rule - record all system calls of a process
  *
  * Return: 0, or the negative error number.
  */
@@ -259,7 +259,7 @@ static inline int sud_audit_read(struct sud_audit *a,
 
 /*
  * sud_audit_field - a number in the text of a record
- * @name:	what stands before it: " pid=" for example
+ * @name:	the text before it: " pid=" for example
  *
  * Return: the number, LONG_MIN if there is none.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Programs that tests execute: they stand beside the test. */
+/* Programs that tests execute: they are in the directory of the test. */
 #ifndef SUD_BESIDE_H
 #define SUD_BESIDE_H
 
@@ -13,7 +13,7 @@
  * sud_beside - the path of a program beside this one
  * @path:	where to put it, PATH_MAX bytes
  * @name:	the program's name
- * @suffix:	and what it ends in, such as SUD_SUFFIX
+ * @suffix:	its suffix, such as SUD_SUFFIX
  *
  * Return: true if there is such a program.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Core dumps of children, written into a directory of the test's own. */
+/* Core dumps of children, written into a temporary directory. */
 #ifndef SUD_CORE_H
 #define SUD_CORE_H
 
@@ -32,12 +32,12 @@ static inline int sud_core_set_pattern(const char *pattern)
 }
 
 /*
- * sud_core_begin - from now on cores go into the current directory, a new one
+ * sud_core_begin - write cores into a new directory, and change to it
  *
- * A kernel without sysctl has the pattern "core" for good, which will do.
+ * A kernel without sysctl always has the pattern "core", which is good enough.
  *
- * Return: 0, or the negative error number: without privilege the pattern is
- * not ours to set.
+ * Return: 0, or the negative error number: setting the pattern needs
+ * privilege.
  */
 static inline int sud_core_begin(struct sud_core *c)
 {

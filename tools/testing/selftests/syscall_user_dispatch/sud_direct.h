@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Syscall User Dispatch without a signal: what its tests share.
- */
+/* Syscall User Dispatch without a signal: shared by its tests. */
 #ifndef SUD_DIRECT_H
 #define SUD_DIRECT_H
 
 #include "sud_ptrace.h"
 
-/* Headers without it: the tests compile, and skip at run time. */
+/* If the headers lack it, the tests compile, and skip at run time. */
 #ifndef PR_SET_SYSCALL_USER_DISPATCH_HANDLER
 #define PR_SET_SYSCALL_USER_DISPATCH_HANDLER	0x53554448
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A block device of one's own, and swap space on it, so that a page can really
- * be out and be read in by I/O; and what the page table says of an address.
+ * A temporary block device, with swap space on it, so that a page can really
+ * be written out and read in by I/O. Also the page table entry of an address.
  */
 #ifndef SUD_DISK_H
 #define SUD_DISK_H
@@ -23,7 +23,7 @@
 #define SUD_PAGE_SWAPPED	0x4000000000000000ULL
 
 /*
- * sud_page_entry - what the page table says of an address
+ * sud_page_entry - the page table entry of an address
  *
  * See pagemap in Documentation/admin-guide/mm/pagemap.rst.
  *
@@ -63,7 +63,7 @@ struct sud_disk {
  * @pages:	its size
  * @locked:	its memory is not to be swapped out
  *
- * Return: NULL, or what there is to complain about.
+ * Return: NULL, or the step that failed.
  */
 static inline const char *sud_disk_create(struct sud_disk *disk,
 					  unsigned int pages, bool locked)
@@ -86,7 +86,7 @@ static inline const char *sud_disk_create(struct sud_disk *disk,
 			return "mlock";
 	}
 
-	/* Another may take the free one first. */
+	/* Another program may take the free one first. */
 	for (tries = 0; tries < 10; tries++) {
 		nr = ioctl(control, LOOP_CTL_GET_FREE);
 		if (nr < 0)
@@ -117,7 +117,7 @@ static inline const char *sud_disk_create(struct sud_disk *disk,
  *
  * swapoff() is for the caller.
  *
- * Return: NULL, or what there is to complain about.
+ * Return: NULL, or the step that failed.
  */
 static inline const char *sud_disk_swapon(const struct sud_disk *disk)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The kselftest harness, with time limits that a slow kernel keeps. */
+/* The kselftest harness, with time limits that fit a slow kernel. */
 #ifndef SUD_HARNESS_H
 #define SUD_HARNESS_H
 
@@ -22,7 +22,7 @@ static int sud_harness_run(int argc, char **argv)
 	return test_harness_run(argc, argv);
 }
 
-/* What TEST_HARNESS_MAIN calls. */
+/* TEST_HARNESS_MAIN calls this. */
 #define test_harness_run sud_harness_run
 
 #endif /* SUD_HARNESS_H */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the kernel reports of a process that a signal killed, beside its wait
- * status: BSD process accounting, the connector for process events, and the
- * tracepoint for signals.
+ * The kernel's reports of a process that a signal killed, in addition to its
+ * wait status: BSD process accounting, the connector for process events, and
+ * the tracepoint for signals.
  */
 #ifndef SUD_KILLED_H
 #define SUD_KILLED_H
@@ -52,7 +52,7 @@ static inline int sud_acct_begin(struct sud_acct *a)
  * @record:	where to put it
  *
  * Return: 0; -ENOENT if there is no such record; -ENOTSUP if this kernel's
- * records do not tell the process.
+ * records lack the process number.
  */
 static inline int sud_acct_end(struct sud_acct *a, pid_t pid,
 			       struct acct_v3 *record)
@@ -77,7 +77,7 @@ static inline int sud_acct_end(struct sud_acct *a, pid_t pid,
 struct sud_event_message {
 	struct nlmsghdr header;
 	struct cn_msg connector;
-	/* a struct proc_event, which wants another alignment */
+	/* a struct proc_event, which needs another alignment */
 	char event[256];
 };
 
@@ -144,7 +144,7 @@ static inline int sud_events_open(void)
 		close(fd);
 		return err;
 	}
-	/* The answer: without one, nobody sends events. */
+	/* The answer: without a listener, the kernel sends no events. */
 	do {
 		err = sud_events_next(fd, &event);
 	} while (!err && event.what != PROC_EVENT_NONE);
@@ -159,7 +159,7 @@ static inline int sud_events_open(void)
 
 /*
  * sud_events_end_of - wait for a process's last event
- * @dumps:	is set to the number of its events that tell of a core dump
+ * @dumps:	is set to the number of its core-dump events
  * @end:	its last event
  *
  * Return: 0, or the negative error number.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Syscall User Dispatch: reading and writing kernel.syscall_user_dispatch. It
- * is the whole machine's, so who writes to it puts back what was there.
+ * Syscall User Dispatch: read and write kernel.syscall_user_dispatch. It
+ * belongs to the whole machine, so a test that writes it must restore it.
  */
 #ifndef SUD_KNOB_H
 #define SUD_KNOB_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Events that perf counts, of the calling thread and of the threads and children
- * that it creates later.
+ * Events that perf counts for the calling thread and for the threads and
+ * children that it creates later.
  */
 #ifndef SUD_PERF_H
 #define SUD_PERF_H

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Tracing in the Syscall User Dispatch selftests: what tracers share.
- */
+/* Tracing in the Syscall User Dispatch selftests: shared by tracers. */
 #ifndef SUD_PTRACE_H
 #define SUD_PTRACE_H
 
@@ -12,7 +10,7 @@
 #include <linux/ptrace.h>
 #include <sys/user.h>
 
-/* Headers without the requests: the tests compile, and skip at run time. */
+/* If the headers lack the requests, the tests compile, and skip at run time. */
 #ifndef PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG
 #define PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG	0x4210
 #define PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG	0x4211
@@ -26,7 +24,7 @@ struct ptrace_sud_config {
 
 #include "sud.h"
 
-/* A stop of the traced, as sud_wait_stop() returns it. */
+/* A stop of the tracee, as sud_wait_stop() returns it. */
 #define SUD_STOP_EVENT(event)	(SIGTRAP | (event) << 8)
 #define SUD_STOP_GROUP(sig)	((sig) | PTRACE_EVENT_STOP << 8)
 /* With PTRACE_O_TRACESYSGOOD. */
@@ -36,7 +34,7 @@ struct ptrace_sud_config {
  * sud_ptrace - the raw ptrace(), but for the PEEK requests
  * @request:	and so on: the arguments as the kernel sees them
  *
- * Return: what it returned, or the negative error number.
+ * Return: its result, or the negative error number.
  */
 static inline long sud_ptrace(long request, pid_t pid, unsigned long addr,
 			      unsigned long data)
@@ -200,7 +198,7 @@ static inline int sud_run_to_end(pid_t pid)
 }
 
 /*
- * sud_put_down - end a child, and have nothing left of it
+ * sud_put_down - kill a child, and reap it
  */
 static inline void sud_put_down(pid_t pid)
 {
@@ -212,7 +210,7 @@ static inline void sud_put_down(pid_t pid)
 
 /**
  * sud_fork_tracee - start a child that is traced, and wait for it to stop
- * @fn:		what the child does; not to return
+ * @fn:		run by the child; must not return
  * @options:	PTRACE_O_*; PTRACE_O_EXITKILL and PTRACE_O_TRACESYSGOOD are
  *		always on
  *

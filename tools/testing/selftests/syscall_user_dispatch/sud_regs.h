@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A foreign system call with every register under the test's control. The
- * template is copied to SUD_REGS_CODE on the foreign page and finds its data
- * and its stack at fixed low addresses, so that no register is needed to reach
- * them.
+ * template is copied to SUD_REGS_CODE on the foreign page. Its data and its
+ * stack are at fixed low addresses, so it needs no register to reach them.
  */
 #ifndef SUD_REGS_H
 #define SUD_REGS_H
@@ -30,12 +29,12 @@ enum {
 	SUD_NR_REGS
 };
 
-/* 32-bit code uses the lower half of what holds a register. */
+/* 32-bit code uses the lower half of each 64-bit field. */
 struct sud_regs {
-	/* 0x000: as loaded before the call */
+	/* 0x000: loaded before the call */
 	uint64_t in[15];
 	uint64_t flags_in;
-	/* 0x080: as found after it */
+	/* 0x080: found after the call */
 	uint64_t out[15];
 	uint64_t flags_out;
 	/* 0x100 */
@@ -45,9 +44,9 @@ struct sud_regs {
 	/* 0x118: which state components xrstor and xsave act on */
 	uint32_t xmask;
 	uint32_t mxcsr;
-	/* 0x120: the red zone, as found after the call */
+	/* 0x120: the red zone after the call */
 	uint64_t red_out[16];
-	/* 0x1a0, 0x1a8: for templates that go elsewhere, and the way back */
+	/* 0x1a0, 0x1a8: for templates that jump, and for the way back */
 	struct {
 		uint32_t offset;
 		uint16_t segment, unused;
@@ -75,8 +74,8 @@ struct sud_regs {
  * @name:	its symbols' prefix
  * @call:	the instruction or instructions that make the call
  *
- * Loads and stores are plain moves: they leave the flags alone, and are
- * aligned, as an alignment check that is switched on demands. The red zone,
+ * Loads and stores are plain moves: they do not change the flags, and are
+ * aligned, in case the alignment check is on. The red zone,
  * where there is one, takes a copy of the registers.
  */
 #if SUD_WORD_BITS == 64
@@ -225,8 +224,8 @@ extern const char __attribute__((visibility("hidden")))			\
 
 /*
  * A template that jumps to 32-bit code in another code segment, which jumps
- * back. (A far call would use the stack, which emulators get wrong. 64-bit
- * programs have no usable data segment but that of the stack.)
+ * back. (A far call would use the stack, and emulators get that wrong. 64-bit
+ * programs have no usable data segment except that of the stack.)
  */
 #define SUD_REGS_FAR_JUMP	"	ljmp	*" SUD_REGS_TARGET "\n"
 #define SUD_REGS_FAR_CODE	(SUD_FOREIGN + 0xe00)
@@ -256,9 +255,9 @@ SUD_REGS_TEMPLATE(sud_regs_insn, "	int	$0x80\n");
 #endif
 
 /*
- * What a dispatched call's frame holds of a register, and where that may differ
- * from what was loaded: the processor itself puts the instruction pointer and
- * the flags into two registers at a syscall instruction.
+ * The value of a register in the frame of a dispatched call, and the bits that
+ * may differ from the loaded value. At a syscall instruction, the processor
+ * itself puts the instruction pointer and the flags into two registers.
  */
 #if SUD_WORD_BITS == 64
 #define SUD_REGS_INDEX {						\
@@ -296,12 +295,12 @@ static inline uint8_t *sud_regs_fpstate(ucontext_t *uc)
 {
 	uint8_t *fp = (uint8_t *)uc->uc_mcontext.fpregs;
 
-	/* It follows an older format's in a 32-bit frame. */
+	/* In a 32-bit frame it follows the image of an older format. */
 	return SUD_WORD_BITS == 64 ? fp : fp + 112;
 }
 
 /*
- * A handler that switches off the alignment check, with which it starts if the
+ * A handler that first switches off the alignment check, which is on if the
  * program has it on, and goes on with sud_handler().
  */
 void sud_regs_ac_handler(int sig, siginfo_t *info, void *context)
@@ -320,8 +319,8 @@ __asm__(".pushsection .text\n"
 	".popsection\n");
 
 /*
- * A system call with a stack pointer that leads nowhere; if it comes back, the
- * stack is put right.
+ * A system call with a bad stack pointer. If the call returns, the code
+ * restores the stack pointer.
  */
 typedef sud_word sud_bad_sp_fn(sud_word nr, sud_word sp);
 SUD_REGS_SYMBOLS(sud_bad_sp);
@@ -419,7 +418,7 @@ static inline bool sud_regs_map(void)
 		sud_regs->in[nr] = (sud_uword)(0x8d2f51a70c4b63e9 * (2 * nr + 1));
 	sud_regs->flags_in = 0x202;
 
-	/* Exceptions are masked, so that none is raised by a pattern. */
+	/* Exceptions are masked, so that no pattern raises one. */
 	*(uint16_t *)(sud_regs->xin + SUD_X_FCW) = 0x0b7f;
 	*(uint16_t *)(sud_regs->xin + SUD_X_FSW) = 0x5f24;
 	*(uint16_t *)(sud_regs->xin + SUD_X_FTW) = 0x00ff;
@@ -442,7 +441,7 @@ static inline bool sud_regs_map(void)
 }
 
 /**
- * sud_regs_map_far - have the template make its call in another code segment
+ * sud_regs_map_far - make the template's call in another code segment
  * @segment:	the selector
  * @base:	the segment's base
  *
@@ -473,7 +472,7 @@ static inline unsigned long sud_regs_call_ip(void)
 }
 
 /*
- * sud_regs_differ - compare an xsave image with what was loaded
+ * sud_regs_differ - compare an xsave image with the loaded one
  *
  * The last-instruction pointers of the x87 are left out: processors differ.
  *
@@ -509,7 +508,7 @@ static inline const char *sud_regs_differ(const uint8_t *image)
 	return NULL;
 }
 
-/* Where the code of sud_regs_ac_handler() goes on. */
+/* The code of sud_regs_ac_handler() continues here. */
 static void __attribute__((used))
 sud_regs_ac_target(int sig, siginfo_t *info, void *context)
 {

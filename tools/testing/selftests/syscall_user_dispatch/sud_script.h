@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * System calls of all kinds, mixed as a seed says, and what somebody who
- * watches system calls has to see of them: for rules O1 and O2.
+ * A random mix of system calls of all kinds, and the events that an observer
+ * of system calls must see: for rules O1 and O2.
  */
 #ifndef SUD_SCRIPT_H
 #define SUD_SCRIPT_H
@@ -18,15 +18,15 @@ enum {
 	SUD_STEP_DISPATCHED,
 	/* the same, and its handler makes a native call */
 	SUD_STEP_CALL_IN_HANDLER,
-	/* the same, and its handler has the call run after all */
+	/* the same, and its handler makes the call run */
 	SUD_STEP_RERUN,
 	SUD_STEP_KINDS
 };
 
 /*
- * The numbers of the calls are the test's own, nobody implements them; and they
- * are below 2048, where the bit masks of audit rules end. A number tells the
- * kind of its step. Every other step has the x32 bit where there is one.
+ * The numbers of the calls are the test's own: no kernel implements them. They
+ * are below 2048, the end of the bit masks of audit rules. Each kind of step
+ * has its own numbers. On x86-64, every other step has the x32 bit.
  */
 #define SUD_SCRIPT_FIRST	1000
 #define SUD_SCRIPT_NUMBERS	80
@@ -45,10 +45,10 @@ static const char *const sud_seen_names[] __attribute__((unused)) = {
 };
 
 /**
- * struct sud_seen - one thing that a watcher sees
+ * struct sud_seen - one event that an observer sees
  * @what:	SUD_SEEN_*
  * @nr:		the number of the call
- * @ret:	of an exit: what the call returns
+ * @ret:	of an exit: the result of the call
  */
 struct sud_seen {
 	int what;
@@ -57,7 +57,7 @@ struct sud_seen {
 };
 
 /*
- * struct sud_script - what a watcher has to see, in order
+ * struct sud_script - the events that an observer must see, in order
  */
 struct sud_script {
 	unsigned int n;
@@ -69,7 +69,9 @@ static inline int sud_script_kind(long nr)
 	return ((nr & ~SUD_SCRIPT_X32_BIT) - SUD_SCRIPT_FIRST) % SUD_STEP_KINDS;
 }
 
-/* The number of the step's call. Begins with one step of each kind. */
+/*
+ * The number of the step's call. The script begins with one step of each kind.
+ */
 static inline long sud_script_step(unsigned int *seed, unsigned int i)
 {
 	unsigned int kind;
@@ -86,7 +88,7 @@ static inline void sud_script_add(struct sud_script *s, int what, long nr,
 	s->seen[s->n++] = (struct sud_seen){ what, nr, ret };
 }
 
-/* A call that runs. */
+/* Add a call that runs. */
 static inline void sud_script_add_run(struct sud_script *s, long nr,
 				      long long ret)
 {
@@ -95,7 +97,7 @@ static inline void sud_script_add_run(struct sud_script *s, long nr,
 }
 
 /**
- * sud_script_expect - what the calls of sud_script_run() have to look like
+ * sud_script_expect - the expected events of sud_script_run()
  * @s:		filled in
  * @seed:	the same as for sud_script_run()
  */
@@ -125,7 +127,7 @@ static inline void sud_script_expect(struct sud_script *s, unsigned int seed)
 	sud_script_add_run(s, SUD_SCRIPT_END, -ENOSYS);
 }
 
-/* Threads may run scripts at the same time, each with a selector of its own. */
+/* Threads may run scripts at the same time, each with its own selector. */
 static __thread volatile uint8_t *sud_script_selector __attribute__((unused));
 static __thread unsigned int sud_script_wrong __attribute__((unused));
 
@@ -156,7 +158,7 @@ static inline void sud_script_hook(siginfo_t *info, ucontext_t *uc)
  *
  * Needs sud_setup(). Uses sud_hook.
  *
- * Return: number of calls that did not return what they had to.
+ * Return: the number of calls with a wrong return value.
  */
 static inline unsigned int sud_script_run(unsigned int seed,
 					  volatile uint8_t *selector, long id)

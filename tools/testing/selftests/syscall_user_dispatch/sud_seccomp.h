@@ -12,14 +12,14 @@
 #define SYS_SECCOMP	1
 #endif
 
-/* Load a field, or of one of 64 bits the lower half. */
+/* Load a field. Of a 64-bit field, load the lower half. */
 #define SUD_BPF_LOAD(field)						\
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS,				\
 		 offsetof(struct seccomp_data, field))
 #define SUD_BPF_LOAD_UPPER(field)					\
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS,				\
 		 offsetof(struct seccomp_data, field) + 4)
-/* Go on if it is equal; else pass over that many statements. */
+/* Continue if it is equal. Otherwise skip that many statements. */
 #define SUD_BPF_UNLESS(value, skip)					\
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip)
 #define SUD_BPF_RETURN(action)						\

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the raw_syscalls tracepoints see of one thread. */
+/* The raw_syscalls events of one thread. */
 #ifndef SUD_TRACE_H
 #define SUD_TRACE_H
 
@@ -11,8 +11,8 @@
 #include "sud_script.h"
 
 /*
- * struct sud_trace - a trace instance of the test's own
- * @n:		how much was seen, by sud_trace_read()
+ * struct sud_trace - a separate trace instance
+ * @n:		the number of events, set by sud_trace_read()
  * @seen:	entries and exits in the order in which they came
  */
 struct sud_trace {
@@ -76,7 +76,7 @@ static inline int sud_trace_open(struct sud_trace *t)
 		}
 		t->mounted = true;
 	}
-	/* An instance takes this over: see sud_trace_start(). */
+	/* An instance replaces this directory: see sud_trace_start(). */
 	strcpy(t->dir, t->root);
 	sud_trace_put(t, "options/record-cmd", "0");
 	snprintf(t->dir, sizeof(t->dir), "%s/instances/sud-%d", t->root,
@@ -97,10 +97,9 @@ static inline int sud_trace_open(struct sud_trace *t)
 /*
  * sud_trace_start - trace that thread from now on
  *
- * By a filter and not by set_event_pid, and without the recording of names:
- * both switch the scheduler's tracepoints on too, which rewrites code that all
- * processors are running at the time, and emulators are known to stumble over
- * it.
+ * This uses a filter, not set_event_pid, and does not record names. Both would
+ * also switch on the scheduler's tracepoints. That rewrites code which other
+ * processors are running, and some emulators get it wrong.
  *
  * Return: 0, or the negative error number.
  */
@@ -132,7 +131,7 @@ static inline bool sud_trace_line(const char *line, struct sud_seen *seen)
 }
 
 /*
- * sud_trace_read - stop tracing, and read what was seen
+ * sud_trace_read - stop tracing, and read the events
  *
  * Return: 0, or the negative error number.
  */

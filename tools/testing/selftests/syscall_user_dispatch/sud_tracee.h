@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Between the program tracee, of any ABI, and the tracer that executes it. */
+/* Memory that the program tracee, of any ABI, shares with its tracer. */
 #ifndef SUD_TRACEE_H
 #define SUD_TRACEE_H
 
@@ -8,11 +8,11 @@
 /**
  * struct sud_tracee - a page that tracer and tracee share
  * @args:	for prctl(), from the operation on
- * @result:	what the tracee's last doing came to
+ * @result:	the result of the tracee's last step
  * @arm:	is it a prctl() with @args, or sud_probe()?
  * @selector:	the tracee's selector byte
  *
- * The same for every ABI. The tracee stops by SIGSTOP before each doing.
+ * The same for every ABI. The tracee stops by SIGSTOP before each step.
  */
 struct sud_tracee {
 	volatile uint64_t args[4];

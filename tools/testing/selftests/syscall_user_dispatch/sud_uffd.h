@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A selector on a userfaultfd page, so that a thread sleeps in the read of it
- * and another one acts meanwhile, without a race.
+ * A selector on a userfaultfd page: a thread sleeps in the read of it while
+ * another one acts, without a race.
  */
 #ifndef SUD_UFFD_H
 #define SUD_UFFD_H
@@ -15,11 +15,11 @@
 #include "sud.h"
 
 /*
- * struct sud_uffd - a page that is missing, and what to do when it is read
+ * struct sud_uffd - a missing page, and the actions when it is read
  * @page:	the page; its first byte serves as the selector
  * @meanwhile:	called by the helper thread while the reader sleeps
  * @arg:	its argument
- * @byte:	what the page is filled with then
+ * @byte:	the page is filled with this afterwards
  * @zeropage:	map the page of zeros instead
  */
 struct sud_uffd {
@@ -114,7 +114,7 @@ static inline int sud_uffd_start(struct sud_uffd *u)
 /*
  * sud_uffd_join - wait for the helper thread
  *
- * Return: NULL, or what went wrong in it.
+ * Return: NULL, or the error in it.
  */
 static inline const char *sud_uffd_join(struct sud_uffd *u)
 {
@@ -127,7 +127,7 @@ static inline const char *sud_uffd_join(struct sud_uffd *u)
 
 /**
  * sud_uffd_close - unmap the page, and stop watching it
- * @u: what sud_uffd_open() set up
+ * @u: set up by sud_uffd_open()
  */
 static inline void sud_uffd_close(struct sud_uffd *u)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Probes on this program's own code, as perf sets them. */
+/* Probes of this program's own code, set by perf. */
 #ifndef SUD_UPROBE_H
 #define SUD_UPROBE_H
 
@@ -7,10 +7,10 @@
 
 #define SUD_UPROBE_PMU	"/sys/bus/event_source/devices/uprobe/type"
 
-/* What the kernel says of an instruction that cannot be probed. */
+/* The kernel's error for an instruction that cannot be probed. */
 #define SUD_ENOTSUPP	524
 
-/* Where in the program's file an address is, or 0. */
+/* The offset of an address in the program's file, or 0. */
 static inline uint64_t sud_file_offset(unsigned long addr)
 {
 	unsigned long from, to;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the kernel maps into a program, read as the dynamic linker reads it,
- * and the instructions to get into it.
+ * The kernel's mappings in a program, read like the dynamic linker does, and
+ * the instructions to call into them.
  */
 #ifndef SUD_VDSO_H
 #define SUD_VDSO_H
@@ -15,7 +15,7 @@
 
 /**
  * struct sud_vdso - the vDSO of this process
- * @base:	where it is; whoever moves it says so here
+ * @base:	its address; a test that moves it updates this
  * @size:	its length in bytes
  * @symbols:	its dynamic symbols, relative to @base
  * @count:	their number
@@ -85,7 +85,10 @@ static inline bool sud_vdso_find(struct sud_vdso *vdso)
 				names = dyn->d_un.d_ptr;
 		}
 	}
-	/* One follows the other: hash tables come in too many kinds. */
+	/*
+	 * One follows the other. Hash tables come in too many kinds to use
+	 * them.
+	 */
 	if (!symbols || names <= symbols || names >= vdso->size)
 		return false;
 	vdso->symbols = symbols;
@@ -132,12 +135,12 @@ static inline bool sud_in_vdso(const struct sud_vdso *vdso, const void *addr)
 	return (unsigned long)addr - vdso->base < vdso->size;
 }
 
-/* System-call instructions, as their two bytes read. */
+/* System-call instructions, as 16-bit little-endian values. */
 #define SUD_INSN_SYSCALL	0x050f
 #define SUD_INSN_INT80		0x80cd
 
 /**
- * sud_after_insn - the address behind the first system-call instruction
+ * sud_after_insn - the address after the first system-call instruction
  * @func:	the function in which to look for it
  * @insn:	which instruction
  *
@@ -168,10 +171,10 @@ struct sud_landing {
 };
 
 /*
- * sud_landing - find that out by looking at the code
+ * sud_landing - find them in the code
  *
- * It saves three registers first, of which nothing else depends; sysenter and
- * syscall come back behind the int $0x80 that follows them.
+ * The code first saves three registers, which do not matter here. sysenter and
+ * syscall return to the address after the int $0x80 that follows them.
  *
  * Return: false if there is no such function.
  */
@@ -201,7 +204,8 @@ static inline bool sud_landing(struct sud_landing *landing)
 
 /*
  * A function of the vDSO that falls back to a system call, and the number of
- * that. The vDSO of x32 is the 64-bit one in other clothes, numbers included.
+ * that call. The vDSO of x32 is the 64-bit one in another format, with the
+ * same numbers.
  */
 #define SUD_VDSO_CLOCK_GETTIME		"__vdso_clock_gettime"
 #define SUD_VDSO_CLOCK_GETTIME_NR	(SYS_clock_gettime & ~0x40000000)
@@ -213,7 +217,7 @@ static inline bool sud_landing(struct sud_landing *landing)
 /*
  * sud_vsyscall - call an address in the vsyscall page
  *
- * It has more bits than a pointer of x32. The red zone is left alone.
+ * The address has more bits than a pointer of x32. The red zone is preserved.
  */
 static inline sud_word sud_vsyscall(sud_uword where, void *a1, void *a2)
 {
@@ -248,8 +252,8 @@ static inline long sud_kernel_vsyscall(unsigned long func, long nr)
 #endif
 
 /*
- * rt_sigreturn() as any C library has it: number into the register, system
- * call. On a foreign page, it is not exempt.
+ * rt_sigreturn() as in any C library: the number into the register, and the
+ * system call. On a foreign page, it is not exempt.
  */
 extern const char sud_restorer[] __attribute__((visibility("hidden")));
 extern const char sud_restorer_end[] __attribute__((visibility("hidden")));

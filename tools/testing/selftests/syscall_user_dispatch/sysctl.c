@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Syscall User Dispatch: the switch kernel.syscall_user_dispatch (rules K2 and
+ * Syscall User Dispatch: the sysctl kernel.syscall_user_dispatch (rules K2 and
  * K3).
  *
- * It is the whole machine's. Each test begins with it at 1, and the value that
- * this program found is put back in the end, even if tests crash.
+ * It belongs to the whole machine. Each test begins with it at 1. At the end
+ * this program restores the value that it found, even if tests crash.
  */
 #include "sud_ptrace.h"
 
@@ -25,7 +25,7 @@
 /* The kernel's half of the address space, on any kernel. */
 #define BAD_SELECTOR	(-4096UL)
 
-/* What it was when this program began, or why that is not known. */
+/* The value when this program began, or the error that hides it. */
 static int found = -ENOENT;
 static pid_t main_pid;
 
@@ -41,7 +41,7 @@ static void put_back_and_die(int sig)
 	_exit(EXIT_FAILURE);
 }
 
-/* Before any test, which are children, and after all of them. */
+/* Runs before the tests, which are children, and after all of them. */
 static void __attribute__((constructor)) begin(void)
 {
 	found = sud_knob_read();
@@ -66,7 +66,7 @@ TEST(K2_default_is_1)
 {
 	SKIP_WITHOUT_KNOB(return);
 	EXPECT_EQ(1, found) {
-		TH_LOG("or somebody has written to it since the boot");
+		TH_LOG("or a program has changed it since the boot");
 	}
 }
 
@@ -81,7 +81,7 @@ TEST(K2_mode_is_0644)
 	EXPECT_EQ(0, st.st_gid);
 }
 
-/* With root, and with the knob at 1. */
+/* As root, and with the sysctl at 1. */
 FIXTURE(knob)
 {
 	bool inclusive;
@@ -147,7 +147,7 @@ TEST_F(knob, K2_bad_value_is_EINVAL)
 	}
 }
 
-/* A write of nothing is no error in any sysctl, and changes nothing. */
+/* An empty write is no error in any sysctl, and changes nothing. */
 TEST_F(knob, K2_empty_write_changes_nothing)
 {
 	EXPECT_GE(0, sud_knob_write(""));
@@ -193,7 +193,7 @@ TEST_F(knob, K2_others_read_but_do_not_write)
 
 #define NO_NAMESPACE	100
 
-/* In namespaces of its own, with a /proc of its own. */
+/* In its own namespaces, with its own /proc. */
 static int inside_namespaces(void *arg)
 {
 	if (getpid() != 1)
@@ -239,14 +239,14 @@ static long refused_by_switch(void)
 	       sud_off() == 0 ? 0 : 5;
 }
 
-/* Root of a user namespace is nobody in the one that owns the sysctl. */
+/* Root of a user namespace has no privilege in the one that owns the sysctl. */
 static int user_namespace(void *arg)
 {
 	int value = 0, ret;
 
 	if (unshare(CLONE_NEWUSER))
 		return errno == EINVAL ? NO_NAMESPACE : 1;
-	/* The map is the parent's to write. */
+	/* The parent writes the map. */
 	raise(SIGSTOP);
 	if (setresuid(0, 0, 0))
 		return 6;
@@ -324,7 +324,7 @@ TEST_F(knob, K3_A7_order_of_checks)
 	void *bad = (void *)BAD_SELECTOR;
 	bool selector_is_bad;
 
-	/* A 32-bit program of a 64-bit kernel has no bad address to give. */
+	/* A 32-bit program on a 64-bit kernel cannot pass a bad address. */
 	selector_is_bad = sud_arm_native(bad) == -EFAULT;
 	EXPECT_EQ(sizeof(bad) == 8 || !sud_kernel_is_64bit(), selector_is_bad);
 	ASSERT_EQ(0, sud_off());
@@ -354,7 +354,7 @@ TEST_F(knob, K3_off_always_works)
 	ASSERT_EQ(1, sud_knob_write("0"));
 	EXPECT_EQ(0, sud_off());
 	EXPECT_EQ(0, sud_probe());
-	/* And there is no way back. */
+	/* The thread cannot arm itself again. */
 	EXPECT_EQ(-EPERM, sud_arm_native(&sud_selector));
 	EXPECT_EQ(0, sud_probe());
 }
@@ -396,7 +396,7 @@ TEST_F(knob, K3_A8_failing_rearm_changes_nothing)
 	EXPECT_EQ(1, sud_probe());
 	EXPECT_EQ(-EPERM, sud_arm(SUD_EXCL, 0, -1UL, NULL));
 	EXPECT_EQ(1, sud_probe());
-	/* Not even what is in force already can be armed again. */
+	/* Even the configuration in force cannot be set again. */
 	EXPECT_EQ(-EPERM, sud_arm_native(&sud_selector));
 	EXPECT_EQ(1, sud_probe());
 	sud_selector = SUD_ALLOW;
@@ -414,7 +414,7 @@ TEST_F(knob, K3_back_to_1_arms_again)
 	EXPECT_EQ(1, sud_probe());
 }
 
-/* A child of an armed parent is off (rule L1), and stays so. */
+/* A child of an armed parent is off (rule L1), and stays off. */
 TEST_F(knob, K3_child_of_an_armed_parent)
 {
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
@@ -431,7 +431,7 @@ static void *armed_before(void *arg)
 {
 	thread_result[0] = sud_arm_native(&sud_selector);
 	pthread_barrier_wait(&barrier);
-	/* Meanwhile the other thread switches. */
+	/* Meanwhile the other thread writes the sysctl. */
 	pthread_barrier_wait(&barrier);
 	thread_result[1] = sud_probe();
 	thread_result[2] = sud_arm_native(&sud_selector);
@@ -447,7 +447,7 @@ TEST_F(knob, K3_armed_thread_keeps_going)
 	pthread_barrier_wait(&barrier);
 	ASSERT_EQ(1, sud_knob_write("0"));
 	sud_selector = SUD_BLOCK;
-	/* This one was not armed, and will not be. */
+	/* This thread was not armed, and cannot arm itself. */
 	EXPECT_EQ(-EPERM, sud_arm_native(&sud_selector));
 	EXPECT_EQ(0, sud_probe());
 	pthread_barrier_wait(&barrier);
@@ -464,7 +464,7 @@ static void exit_by_probe(void)
 	_exit(40 + sud_probe());
 }
 
-/* A tracee that was born with sud_selector at BLOCK, stopped. */
+/* A stopped tracee, created with sud_selector at BLOCK. */
 FIXTURE(tracee)
 {
 	pid_t pid;
@@ -543,7 +543,7 @@ TEST_F(tracee, K3_A8_armed_tracee_keeps_going)
 
 	ASSERT_EQ(0, sud_set(self->pid, self->native));
 	ASSERT_EQ(1, sud_knob_write("0"));
-	/* Nothing of these is in force after. */
+	/* None of these is in force afterwards. */
 	EXPECT_EQ(-EPERM, sud_set(self->pid, all));
 	EXPECT_EQ(-EPERM, sud_set(self->pid, self->native));
 	SUD_EXPECT_CONFIG(self->pid, self->native);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Syscall User Dispatch: what ptrace.c executes to have a tracee of another
- * ABI.
+ * Syscall User Dispatch: ptrace.c executes this program to get a tracee of
+ * another ABI.
  *
- * The arguments are the number of an open file, that is a struct sud_tracee,
- * and the address to map it at. The exit status means that this program itself
- * did not work; else it does not end.
+ * The arguments are the number of an open file, which holds a struct
+ * sud_tracee, and the address to map it at. The program ends only if it does
+ * not work; the exit status tells why.
  */
 #include "sud.h"
 #include "sud_tracee.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Dispatch under a tracer: system-call stops, emulation, single-stepping, and
- * what a tracer may do with the SIGSYS. Rules O1, O2, O4 and O5; order.c has
- * the tracer that comes later.
+ * the ways to handle the SIGSYS. Rules O1, O2, O4 and O5. In order.c the
+ * tracer attaches later.
  */
 #define _GNU_SOURCE
 #include "sud_ptrace.h"
@@ -12,26 +12,26 @@
 
 #include "sud_harness.h"
 
-/* Numbers that nobody implements: they are the test's own, and recognised. */
+/* Numbers that no kernel implements, so that the test recognises its calls. */
 #define NR_DISPATCHED	SUD_NR(20001)
 #define NR_ALLOWED	SUD_NR(20002)
-/* A native call that says where a program is. */
+/* A native call that marks a place in the program. */
 #define NR_MARK		SUD_NR(20003)
 
-/* Never to be returned by a call by chance. */
+/* A value that no call returns by chance. */
 #define MAGIC		4711
 
 #define TRAP_FLAG	0x100
 
 #define THREADS		4
 
-/* How often, in tests that do the same again and again. */
+/* The number of rounds in tests that repeat a step. */
 #define ROUNDS		20
 
-/* What the tracee tells, and what it is told. */
+/* Memory that the tracee shares with the test. */
 struct shared {
 	volatile uint8_t selector[THREADS];
-	/* calls that did not return what they had to */
+	/* calls that returned a wrong value */
 	volatile unsigned int wrong;
 	/* SIGSYS that reached the handler */
 	volatile unsigned int handled;
@@ -83,8 +83,8 @@ static void arm(void)
 }
 
 /*
- * Not inlined, so that what follows a dispatched call is what follows one that
- * runs.
+ * Not inlined, so that the same instructions follow a dispatched call and a
+ * call that runs.
  */
 static __attribute__((noinline)) sud_word call(long nr)
 {
@@ -126,8 +126,8 @@ static unsigned long get_ip(pid_t pid)
 }
 
 /*
- * What a stop shows. A SIGSYS counts as one if it is a dispatch, stops right
- * after the foreign instruction, and stops on no call's way in or out.
+ * Describe a stop. A SIGSYS counts only if it is a dispatch, stops right after
+ * the foreign instruction, and is not part of a call's entry or exit.
  */
 static void look(pid_t pid, int stop, struct sud_seen *seen,
 		 struct ptrace_syscall_info *info)
@@ -162,7 +162,7 @@ static void look(pid_t pid, int stop, struct sud_seen *seen,
 	}
 }
 
-/* Let the tracee go on until a call of that number has come, or is done. */
+/* Run the tracee until it enters or leaves a call of that number. */
 static bool run_to(pid_t pid, int what, long nr)
 {
 	struct ptrace_syscall_info info;
@@ -197,7 +197,7 @@ static bool step_to_call(pid_t pid)
 	return false;
 }
 
-/* The tracee's end, after a stop; the signal is passed on. */
+/* Run a stopped tracee to its end. The signal is passed on. */
 static int run_to_end(pid_t pid, int sig)
 {
 	int status;
@@ -228,7 +228,7 @@ static void check_script(struct __test_metadata *_metadata,
 		       sud_seen_names[want->what], want->nr,
 		       sud_seen_names[seen->what], seen->nr);
 	}
-	/* An exit shows no number, nothing else shows a result. */
+	/* An exit shows no number, and only an exit shows a result. */
 	if (want->what != SUD_SEEN_EXIT)
 		ASSERT_EQ(want->nr, seen->nr);
 	ASSERT_EQ(want->ret, seen->ret);
@@ -236,14 +236,14 @@ static void check_script(struct __test_metadata *_metadata,
 
 /* ---- O1, O2: the stops of a program ---- */
 
-/* A thread as the tracer knows it. */
+/* A thread as the tracer tracks it. */
 struct traced {
 	pid_t tid;
 	/* between an entry and its exit */
 	bool inside;
-	/* the script that it runs, -1 before */
+	/* the script that it runs; -1 before that */
 	int id;
-	/* how much of it was seen */
+	/* the number of the script's steps seen */
 	unsigned int at;
 };
 
@@ -271,7 +271,7 @@ static void threads_with_scripts(void)
 	pthread_t thread[THREADS];
 	uintptr_t id;
 
-	/* The leader is one of them. */
+	/* The leader runs a script, too. */
 	for (id = 1; id < THREADS; id++) {
 		if (pthread_create(&thread[id], NULL, run_script, (void *)id))
 			_exit(82);
@@ -283,8 +283,8 @@ static void threads_with_scripts(void)
 }
 
 /*
- * One stop of one thread. Entry and exit alternate whatever the thread does;
- * while it runs its script, each stop has to be the one that comes next.
+ * One stop of one thread. Entry and exit always alternate. While the thread
+ * runs its script, each stop must be the script's next one.
  */
 static int follow(struct __test_metadata *_metadata, struct traced *t, int stop)
 {
@@ -311,7 +311,7 @@ static int follow(struct __test_metadata *_metadata, struct traced *t, int stop)
 		ASSERT_LE(0, t->id);
 		break;
 	default:
-		/* The creation of a thread, its first stop. */
+		/* The creation of a thread, or its first stop. */
 		ASSERT_TRUE(stop == SUD_STOP_EVENT(PTRACE_EVENT_CLONE) ||
 			    stop == SIGSTOP) {
 			TH_LOG("stop %#x", stop);
@@ -390,8 +390,8 @@ static void blocked_then_allowed(void)
 }
 
 /*
- * Nobody asked for system-call stops when the call came. Asked for from the
- * SIGSYS stop on, they begin with an entry.
+ * The tracer did not ask for system-call stops when the call was made. If it
+ * asks from the SIGSYS stop on, the first stop is an entry.
  */
 TEST_F(tracer, O2_stops_asked_for_at_the_sigsys_begin_with_an_entry)
 {
@@ -404,7 +404,7 @@ TEST_F(tracer, O2_stops_asked_for_at_the_sigsys_begin_with_an_entry)
 	ASSERT_LT(0, self->pid);
 	for (i = 0; i < ROUNDS; i++) {
 		ASSERT_EQ(SIGSYS, sud_resume(PTRACE_CONT, self->pid, 0));
-		/* By turns suppressed and delivered. */
+		/* The signal is suppressed and delivered in turn. */
 		next = i & 1 ? SYS_rt_sigreturn : NR_ALLOWED;
 		stop = sud_resume(PTRACE_SYSCALL, self->pid,
 				  i & 1 ? SIGSYS : 0);
@@ -442,7 +442,7 @@ FIXTURE_VARIANT(change)
 	long ret;
 };
 
-/* The result, or 0 for that of getpid(); getppid() would return ours. */
+/* The result, or 0 for that of getpid(); getppid() would return our number. */
 FIXTURE_VARIANT_ADD(change, to_getpid) { .nr = SYS_getpid };
 FIXTURE_VARIANT_ADD(change, to_none) { .nr = -1, .ret = MAGIC };
 FIXTURE_VARIANT_ADD(change, to_unknown) { .nr = NR_MARK, .ret = -ENOSYS };
@@ -457,10 +457,10 @@ FIXTURE_TEARDOWN(change)
 }
 
 /*
- * The decision to run the call has fallen, and is not made again, though the
- * selector would now say otherwise.
+ * The decision to run the call is made. It is not made again, although the
+ * selector now says otherwise.
  */
-TEST_F(change, O1_no_second_look_after_entry_stop)
+TEST_F(change, O1_selector_not_read_again_after_entry_stop)
 {
 	struct user_regs_struct regs;
 	struct ptrace_syscall_info info;
@@ -476,13 +476,13 @@ TEST_F(change, O1_no_second_look_after_entry_stop)
 	EXPECT_EQ(SYS_getppid, SUD_USER_NR(&regs));
 	EXPECT_EQ(sud_foreign_ip(), SUD_USER_IP(&regs));
 	SUD_USER_NR(&regs) = variant->nr;
-	/* What a call that is not made, or not known, returns. */
+	/* The return value of a skipped or unknown call. */
 	SUD_USER_RET(&regs) = variant->ret;
 	ASSERT_EQ(0, set_regs(self->pid, &regs));
 	look(self->pid, sud_resume(PTRACE_SYSCALL, self->pid, 0), &seen, &info);
 	ASSERT_EQ(SUD_SEEN_EXIT, seen.what);
 	EXPECT_EQ(ret, seen.ret);
-	/* It is armed indeed: the next call is dispatched. */
+	/* The thread is armed: the next call is dispatched. */
 	look(self->pid, sud_resume(PTRACE_SYSCALL, self->pid, 0), &seen, &info);
 	ASSERT_EQ(SUD_SEEN_SIGSYS, seen.what);
 	EXPECT_EQ(NR_DISPATCHED, seen.nr);
@@ -509,9 +509,9 @@ static void emulated(void)
 }
 
 /*
- * An emulator: whatever runs stops once and is given its result, a dispatched
- * call stops by its SIGSYS only. For the handler the emulation pauses, since
- * the program cannot go on without its return from it.
+ * An emulator: every call that runs stops once and gets its result. A
+ * dispatched call stops only by its SIGSYS. The emulation pauses for the
+ * handler, because the program needs its return from the handler.
  */
 TEST_F(tracer, O4_sysemu_stops_by_the_sigsys_only)
 {
@@ -532,7 +532,7 @@ TEST_F(tracer, O4_sysemu_stops_by_the_sigsys_only)
 		SUD_USER_RET(&regs) = MAGIC;
 		ASSERT_EQ(0, set_regs(self->pid, &regs));
 
-		/* The call after that: no entry stop, no exit stop. */
+		/* The following call has no entry stop and no exit stop. */
 		stop = sud_resume(PTRACE_SYSEMU, self->pid, 0);
 		look(self->pid, stop, &seen, &info);
 		ASSERT_EQ(SUD_SEEN_SIGSYS, seen.what);
@@ -556,7 +556,7 @@ TEST_F(tracer, O4_sysemu_stops_by_the_sigsys_only)
 
 /* ---- O4: single-stepping ---- */
 
-/* By turns allowed and blocked, at one and the same place. */
+/* Allowed and blocked in turn, at the same place. */
 static void stepped(void)
 {
 	sud_word ret;
@@ -581,7 +581,7 @@ struct step {
 
 #define STEPS 6
 
-/* The stops from just before the foreign call on; no signal is delivered. */
+/* The stops from just before the foreign call on. No signal is delivered. */
 static void record_steps(struct __test_metadata *_metadata, pid_t pid,
 			 long request, struct step *step)
 {
@@ -598,9 +598,9 @@ static void record_steps(struct __test_metadata *_metadata, pid_t pid,
 }
 
 /*
- * Of the registers only those have changed that the instruction itself
- * changes. What it saves of the flags has the trap flag, by which the step is
- * done; the flags themselves hide it.
+ * Only the registers that the instruction itself changes have changed. The
+ * saved flags include the trap flag, which does the stepping. The flags
+ * themselves hide it.
  */
 static void check_regs(struct __test_metadata *_metadata,
 		       const struct user_regs_struct *before,
@@ -622,9 +622,9 @@ static void check_regs(struct __test_metadata *_metadata,
 }
 
 /*
- * Stepping over a dispatched call: one stop at the instruction after it, as
- * for any other instruction, but its signal is SIGSYS. No SIGTRAP comes
- * before or after it for the same step.
+ * A single step over a dispatched call makes one stop, at the instruction
+ * after it. Its signal is SIGSYS. No SIGTRAP comes before or after it for the
+ * same step.
  */
 TEST_F(tracer, O4_O5_singlestep_over_dispatched_call)
 {
@@ -654,7 +654,7 @@ TEST_F(tracer, O4_O5_singlestep_over_dispatched_call)
 	EXPECT_EQ(0, shared->handled);
 }
 
-/* The same while calls are emulated: what runs has its one stop at entry. */
+/* The same during emulation: a call that runs has one stop, at its entry. */
 TEST_F(tracer, O4_sysemu_singlestep_over_dispatched_call)
 {
 	struct step allowed[STEPS], blocked[STEPS];
@@ -683,7 +683,7 @@ TEST_F(tracer, O4_sysemu_singlestep_over_dispatched_call)
 	EXPECT_EQ(0, shared->handled);
 }
 
-/* Stepped all the way: into the handler, through it, and back. */
+/* Step into the handler, through it, and back. */
 TEST_F(tracer, O4_singlestep_through_the_handler)
 {
 	struct user_regs_struct regs;
@@ -695,7 +695,7 @@ TEST_F(tracer, O4_singlestep_through_the_handler)
 	ASSERT_TRUE(run_to(self->pid, SUD_SEEN_EXIT, NR_MARK));
 	ASSERT_TRUE(step_to_call(self->pid));
 	ASSERT_EQ(SIGSYS, sud_resume(PTRACE_SINGLESTEP, self->pid, 0));
-	/* Into it is a step of its own. */
+	/* The entry to the handler is a step of its own. */
 	stop = sud_resume(PTRACE_SINGLESTEP, self->pid, SIGSYS);
 	EXPECT_EQ(SIGTRAP, stop);
 	EXPECT_EQ((unsigned long)sud_handler, get_ip(self->pid));
@@ -709,7 +709,7 @@ TEST_F(tracer, O4_singlestep_through_the_handler)
 	EXPECT_EQ(NR_DISPATCHED, SUD_USER_RET(&regs));
 	EXPECT_EQ(1, shared->handled);
 	EXPECT_EQ(SYS_USER_DISPATCH, shared->info.si_code);
-	/* Its flags do not show the program that it is stepped. */
+	/* The flags do not show the program that it is stepped. */
 	EXPECT_EQ(0, shared->uc.uc_mcontext.gregs[REG_EFL] & TRAP_FLAG);
 	ASSERT_EQ(SIGTRAP, sud_resume(PTRACE_SINGLESTEP, self->pid, 0));
 	EXPECT_NE(sud_foreign_ip(), get_ip(self->pid));
@@ -718,7 +718,7 @@ TEST_F(tracer, O4_singlestep_through_the_handler)
 	EXPECT_EQ(2, shared->handled);
 }
 
-/* ---- O5: what a tracer does with the signal ---- */
+/* ---- O5: ways for a tracer to handle the signal ---- */
 
 static int sigsys_state;
 
@@ -757,7 +757,7 @@ FIXTURE_VARIANT(suppress)
 {
 	long request;
 	int state;
-	/* what this request stops for beside signals */
+	/* the stop that this request makes in addition to signals */
 	int other_stop;
 };
 
@@ -846,7 +846,7 @@ static void twice_blocked(void)
 	finish();
 }
 
-/* Another signal in its stead: only that one is seen. */
+/* Another signal replaces it: only that one is seen. */
 TEST_F(tracer, O5_replaced_by_another_signal)
 {
 	self->pid = sud_fork_tracee(twice_blocked, 0);
@@ -863,7 +863,7 @@ TEST_F(tracer, O5_replaced_by_another_signal)
 	EXPECT_EQ(NR_DISPATCHED, shared->info.si_syscall);
 }
 
-/* The handler gets what the tracer writes, once. */
+/* The handler gets the tracer's siginfo once. */
 TEST_F(tracer, O5_siginfo_changed)
 {
 	siginfo_t info;
@@ -903,7 +903,7 @@ static void tell_results(void)
 	finish();
 }
 
-/* A tracer may do by itself what a handler does (D3, D4). */
+/* A tracer itself can do the work of a handler (D3, D4). */
 TEST_F(tracer, O5_served_by_the_tracer)
 {
 	struct user_regs_struct regs;
@@ -926,7 +926,7 @@ TEST_F(tracer, O5_served_by_the_tracer)
 	EXPECT_EQ(0, shared->handled);
 }
 
-/* The tracer goes away at the stop: with the signal, or without it. */
+/* The tracer detaches at the stop, with or without the signal. */
 TEST_F(tracer, O5_detached_at_the_sigsys)
 {
 	int sig, i, status;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the kernel itself maps into the program, and the return from signal
+ * The kernel's own mappings in the program, and the return from signal
  * handlers: rules V1 and V2.
  */
 #define _GNU_SOURCE
@@ -13,7 +13,7 @@
 
 #include "sud_harness.h"
 
-/* Of what happens in children. */
+/* The results of children. */
 struct shared {
 	volatile int done;
 	volatile int steps;
@@ -40,7 +40,7 @@ FIXTURE_TEARDOWN(vdso)
 {
 }
 
-/* ---- V1: sigreturn that is not the vDSO's ---- */
+/* ---- V1: a sigreturn that is not the vDSO's ---- */
 
 #define RESTORER	(SUD_FOREIGN + 0x800)
 #define RESTORER_IP	(RESTORER + (sud_restorer_end - sud_restorer))
@@ -53,17 +53,17 @@ static void usr1_handler(int sig)
 	sud_selector = SUD_BLOCK;
 }
 
-/* The restorer is native code, and thus exempt, as a rule. */
+/* The restorer is native code, and is thus exempt by default. */
 TEST_F(vdso, V1_exempt_sigreturn_runs)
 {
 	signal(SIGUSR1, usr1_handler);
 	ASSERT_EQ(0, sud_arm_native(&sud_selector));
 	raise(SIGUSR1);
-	/* Back from the handler, under BLOCK. */
+	/* The handler has returned under BLOCK. */
 	EXPECT_EQ(0, sud_count);
 	EXPECT_EQ(SUD_BLOCK, sud_selector);
 	EXPECT_EQ(1, usr1_count);
-	/* And from the one of SIGSYS. */
+	/* The handler of SIGSYS has returned, too. */
 	EXPECT_EQ(1, sud_probe());
 	EXPECT_EQ(1, sud_count);
 }
@@ -88,7 +88,7 @@ TEST_F(vdso, V1_sigreturn_not_exempt_is_dispatched)
 	EXPECT_EQ((void *)RESTORER_IP, sud_log[0].info.si_call_addr);
 	EXPECT_EQ(SUD_AUDIT_ARCH, sud_log[0].info.si_arch);
 
-	/* At ALLOW it runs, wherever it is. */
+	/* At ALLOW it runs at any address. */
 	act.handler = sud_handler;
 	ASSERT_EQ(0, sud_sigaction(SIGUSR1, &act, NULL));
 	sud_reset();
@@ -97,7 +97,7 @@ TEST_F(vdso, V1_sigreturn_not_exempt_is_dispatched)
 	EXPECT_EQ(SIGUSR1, sud_log[0].info.si_signo);
 }
 
-/* The symbols by which the kernel finds its way are not for programs. */
+/* The kernel's own symbols are not exported to programs. */
 TEST_F(vdso, V1_landing_pads_are_not_exported)
 {
 	unsigned long value;
@@ -115,7 +115,7 @@ TEST_F(vdso, V1_landing_pads_are_not_exported)
 
 #ifdef __x86_64__
 
-/* Where the C library's restorer makes its call. */
+/* The address of the system call in the C library's restorer. */
 static unsigned long library_restorer_ip(void)
 {
 	struct sud_ksigaction act;
@@ -125,7 +125,7 @@ static unsigned long library_restorer_ip(void)
 	return sud_after_insn((unsigned long)act.restorer, SUD_INSN_SYSCALL);
 }
 
-/* Nothing else is exempt but that one instruction. */
+/* Only that one instruction is exempt. */
 TEST_F(vdso, V1_restorer_alone_exempt)
 {
 	unsigned long ip = library_restorer_ip();
@@ -147,7 +147,7 @@ static void hook_rerun_sigreturn(siginfo_t *info, ucontext_t *uc)
 		sud_hook_rerun(info, uc);
 }
 
-/* Nothing is exempt: the return from the handler is dispatched in turn. */
+/* Nothing is exempt: the return from the handler is dispatched, too. */
 TEST_F(vdso, V1_nothing_exempt_nests)
 {
 	unsigned long ip = library_restorer_ip();
@@ -187,7 +187,7 @@ TEST_F(vdso, V1_nothing_exempt_kills)
 	}
 }
 
-/* The 32-bit getpid() by a function of int $0x80 and a return. */
+/* The 32-bit getpid(), by a function of int $0x80 and a return. */
 static int ia32_getpid_at(const uint8_t *func)
 {
 	int ret;
@@ -202,7 +202,7 @@ static int ia32_getpid_at(const uint8_t *func)
 	return ret;
 }
 
-/* Code of ours in the vDSO's place, with the call at every offset in turn. */
+/* Our own code in the vDSO's place, with the call at each offset in turn. */
 static int child_all_over_the_vdso(void *arg)
 {
 	static const uint8_t insns[] = { 0xcd, 0x80, 0xc3 };
@@ -230,10 +230,10 @@ static int child_all_over_the_vdso(void *arg)
 }
 
 /*
- * No place in this program's vDSO is exempt, as two in the 32-bit one are: not
- * even for 32-bit calls from as far into it.
+ * The 32-bit vDSO has two exempt places. This program's vDSO has none, not
+ * even for 32-bit calls from the same offsets.
  */
-TEST_F(vdso, V1_sigreturn_place_is_the_32bit_vdso_s_alone)
+TEST_F(vdso, V1_only_the_32bit_vdso_has_exempt_places)
 {
 	int status;
 
@@ -250,10 +250,9 @@ TEST_F(vdso, V1_sigreturn_place_is_the_32bit_vdso_s_alone)
 /* ---- V1: the 32-bit vDSO's sigreturn ---- */
 
 /*
- * Handlers without a restorer, so that the kernel makes them return into the
- * vDSO. Only the foreign page is exempt here, and makes all the calls that
- * are to run. Whatever else is not named is dispatched: in particular what
- * the C library would do.
+ * Handlers without a restorer: the kernel makes them return into the vDSO.
+ * Only the foreign page is exempt here, and makes all calls that must run. All
+ * other calls are dispatched, the C library's in particular.
  */
 FIXTURE(trampoline)
 {
@@ -285,7 +284,7 @@ FIXTURE_VARIANT_ADD(trampoline, rt_sigreturn)
 	.nr = SYS_rt_sigreturn,
 };
 
-/* What the handlers note. */
+/* Written by the handlers. */
 static volatile unsigned int handled[_NSIG];
 static void *volatile returns_to;
 static volatile uint8_t *volatile block_in_handler;
@@ -327,7 +326,7 @@ FIXTURE_TEARDOWN(trampoline)
 {
 }
 
-/* A signal to oneself, by the foreign page. */
+/* Raise a signal by the foreign page. */
 static long raise_usr1(void)
 {
 	long pid = sud_foreign_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
@@ -350,7 +349,7 @@ enum selector { SEL_BLOCK, SEL_NULL, SEL_2, SEL_255, SEL_UNMAPPED, SEL_NONE };
 
 static const struct {
 	const char *name;
-	/* by which the next call that is not exempt kills, or 0 */
+	/* the signal with which the next call that is not exempt kills, or 0 */
 	int deadly;
 } selectors[] = {
 	[SEL_BLOCK]	= { "BLOCK" },
@@ -361,7 +360,7 @@ static const struct {
 	[SEL_NONE]	= { "PROT_NONE", SIGSEGV },
 };
 
-/* Prepare a selector; its address, or -1. */
+/* Prepare a selector. Return: its address, or -1. */
 static unsigned long make_selector(enum selector which)
 {
 	volatile uint8_t *page;
@@ -400,7 +399,7 @@ struct parts {
 	unsigned long to;
 };
 
-/* The vDSO and the data pages of it: they lie side by side. */
+/* The vDSO and its data pages, which are adjacent. */
 static bool find_parts(struct parts *parts)
 {
 	static const char *const names[] = {
@@ -427,8 +426,8 @@ static bool find_parts(struct parts *parts)
 }
 
 /*
- * Move the vDSO away. From then on the C library can make no system calls, as
- * it makes them by way of the vDSO's old place.
+ * Move the vDSO. From then on the C library can make no system calls, because
+ * it makes them through the vDSO's old place.
  */
 static bool move_vdso(struct sud_vdso *vdso)
 {
@@ -456,7 +455,7 @@ static bool move_vdso(struct sud_vdso *vdso)
 	return true;
 }
 
-/* For the children. */
+/* Arguments of the children. */
 struct child {
 	struct sud_vdso *vdso;
 	const char *name;
@@ -466,8 +465,8 @@ struct child {
 };
 
 /*
- * Return from a handler, whatever the selector. Then something else in the
- * vDSO shows that the selector was meant seriously.
+ * Return from a handler, with any selector. After that, another call in the
+ * vDSO shows that the selector is in force.
  */
 static int child_trampoline(void *arg)
 {
@@ -495,8 +494,8 @@ static int child_trampoline(void *arg)
 	shared->done = 1;
 
 	/*
-	 * Dispatched, the return from that very handler apart, or deadly. No
-	 * number makes a sigreturn of it.
+	 * This call is dispatched, except for the return from its handler, or
+	 * is deadly. No number makes a sigreturn of it.
 	 */
 	if (sud_kernel_vsyscall(vsyscall, SYS_getpid) != SYS_getpid)
 		foreign_exit(9);
@@ -560,7 +559,7 @@ TEST_F(trampoline, V1_moved_vdso_sigreturn_runs_whatever_the_selector)
 	returns_whatever(_metadata, &c);
 }
 
-/* Is that page there? It exits if that cannot be told. */
+/* Is that page resident? Exits if the kernel does not tell. */
 static bool is_resident(unsigned long page)
 {
 	unsigned char core = 0xff;
@@ -570,7 +569,7 @@ static bool is_resident(unsigned long page)
 	return core & 1;
 }
 
-/* Return from a handler by the vDSO; exits if it was not that. */
+/* Return from a handler by the vDSO. Exits if it was another return. */
 static void return_by_vdso(struct child *c)
 {
 	if (raise_usr1() || handled[SIGUSR1] != 1 || handled[SIGSYS])
@@ -579,7 +578,7 @@ static void return_by_vdso(struct child *c)
 		foreign_exit(22);
 }
 
-/* A page of zeros says ALLOW, and is there from the first read on. */
+/* The page of zeros says ALLOW, and is present after the first read. */
 static int child_untouched(void *arg)
 {
 	struct child *c = arg;
@@ -599,7 +598,7 @@ static int child_untouched(void *arg)
 	return_by_vdso(c);
 	if (is_resident(page))
 		foreign_exit(5);
-	/* It would have been seen. */
+	/* Proves that a read would be seen. */
 	if (sud_kernel_vsyscall(vsyscall, SYS_getpid) != pid)
 		foreign_exit(6);
 	if (!is_resident(page))
@@ -623,7 +622,7 @@ TEST_F(trampoline, V1_selector_of_vdso_sigreturn_is_not_read)
 	}
 }
 
-/* Nobody fills the page: the first read of it ends the process. */
+/* Nothing fills the page: the first read of it ends the process. */
 static void end_process(void *arg)
 {
 	_exit(shared->done ? 0 : 5);
@@ -642,7 +641,7 @@ static int child_watched(void *arg)
 		return 4;
 	return_by_vdso(c);
 	shared->done = 1;
-	/* This one is to be read for. */
+	/* The selector is read for this call. */
 	sud_kernel_vsyscall(vsyscall, SYS_getpid);
 	foreign_exit(6);
 	return 7;
@@ -664,8 +663,8 @@ TEST_F(trampoline, V1_vdso_sigreturn_does_not_sleep)
 	}
 }
 
-/* Nothing at all is exempt, and the handler is what switches to BLOCK. */
-TEST_F(trampoline, V1_nothing_exempt)
+/* Nothing is exempt, and the handler switches to BLOCK. */
+TEST_F(trampoline, V1_vdso_sigreturn_runs_with_nothing_exempt)
 {
 	unsigned int dispatched;
 	uint8_t selector;
@@ -675,7 +674,7 @@ TEST_F(trampoline, V1_nothing_exempt)
 	block_in_handler = &sud_selector;
 	ret = raise_usr1();
 	block_in_handler = NULL;
-	/* Here BLOCK is in force. */
+	/* BLOCK is in force here. */
 	dispatched = handled[SIGSYS];
 	selector = sud_selector;
 	sud_foreign_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
@@ -685,12 +684,12 @@ TEST_F(trampoline, V1_nothing_exempt)
 	EXPECT_EQ(SUD_BLOCK, selector);
 	EXPECT_EQ(1, handled[SIGUSR1]);
 	EXPECT_EQ(0, dispatched);
-	/* And that one's handler has returned under BLOCK, too. */
+	/* The handler of that dispatch has returned under BLOCK, too. */
 	EXPECT_EQ(1, handled[SIGSYS]);
 	EXPECT_EQ((void *)sud_vdso_sym(&self->vdso, variant->name), returns_to);
 }
 
-/* INCLUSIVE with the vDSO as the region: it makes no difference. */
+/* With the vDSO as the region of INCLUSIVE, it still runs. */
 TEST_F(trampoline, V1_vdso_in_inclusive_region)
 {
 	unsigned long vsyscall = sud_vdso_sym(&self->vdso, "__kernel_vsyscall");
@@ -717,7 +716,7 @@ TEST_F(trampoline, V1_vdso_in_inclusive_region)
 	EXPECT_EQ(1, handled[SIGSYS]);
 }
 
-/* SIGSYS has a handler: what kills is the filter. */
+/* SIGSYS has a handler, so only the filter can kill. */
 static int child_filtered(void *arg)
 {
 	struct child *c = arg;
@@ -734,8 +733,8 @@ static int child_filtered(void *arg)
 	return 5;
 }
 
-/* It is run in spite of the selector, and seen as any call that is run. */
-TEST_F(trampoline, V1_O2_O3_filter_sees_it)
+/* It runs at any selector, and observers see it like any call that runs. */
+TEST_F(trampoline, V1_O2_O3_filter_sees_vdso_sigreturn)
 {
 	struct child c = {
 		.nr = variant->nr,
@@ -756,7 +755,7 @@ static void hook_note_and_rerun(siginfo_t *info, ucontext_t *uc)
 	sud_hook_rerun(info, uc);
 }
 
-/* Return from SIGUSR1's handler by a copy of the vDSO at a given place. */
+/* Return from SIGUSR1's handler by a copy of the vDSO at a given address. */
 static void returns_by_copy(struct __test_metadata *_metadata,
 			    const struct sud_vdso *copy, unsigned long func,
 			    unsigned long flags, long nr)
@@ -770,7 +769,7 @@ static void returns_by_copy(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, sud_arm(SUD_EXCL, SUD_FOREIGN, 4096, &sud_selector));
 	sud_selector = SUD_BLOCK;
 	raise_usr1();
-	/* The hook has seen to ALLOW. */
+	/* The hook has set the selector to ALLOW. */
 	ASSERT_EQ(0, sud_off());
 	EXPECT_EQ(1, handled[SIGUSR1]);
 	EXPECT_EQ((void *)func, returns_to);
@@ -780,7 +779,7 @@ static void returns_by_copy(struct __test_metadata *_metadata,
 	EXPECT_TRUE(sud_in_vdso(copy, sud_log[0].info.si_call_addr));
 }
 
-/* It is the place that counts, not what is there. */
+/* Only the address counts, not the code at it. */
 TEST_F(trampoline, V1_look_alike_is_dispatched)
 {
 	struct sud_vdso copy = self->vdso;
@@ -796,7 +795,7 @@ TEST_F(trampoline, V1_look_alike_is_dispatched)
 			variant->flags, variant->nr);
 }
 
-/* Nor the place at which it used to be. */
+/* The vDSO's old address is not exempt, either. */
 static int child_old_place(void *arg)
 {
 	struct child *c = arg;
@@ -858,9 +857,9 @@ TEST_F(trampoline, V1_old_place_of_moved_vdso_is_dispatched)
 	}
 }
 
-/* ---- V1: what debuggers and exceptions rely upon ---- */
+/* ---- V1: needs of debuggers and exceptions ---- */
 
-/* libgcc's: the unwind table entry that covers an address. */
+/* From libgcc: the unwind table entry that covers an address. */
 struct dwarf_eh_bases {
 	void *tbase;
 	void *dbase;
@@ -869,7 +868,7 @@ struct dwarf_eh_bases {
 
 const void *_Unwind_Find_FDE(void *pc, struct dwarf_eh_bases *bases);
 
-/* Some kernels have the hints start one byte early, for older unwinders. */
+/* On some kernels the hints start one byte early, for older unwinders. */
 TEST_F(trampoline, V1_unwind_hints_cover_the_function)
 {
 	unsigned long func = sud_vdso_sym(&self->vdso, variant->name);
@@ -915,7 +914,7 @@ static __attribute__((noinline)) void interrupted(void)
 	asm volatile("");
 }
 
-/* From a handler by way of the vDSO to what it interrupted. */
+/* From a handler through the vDSO to the interrupted function. */
 TEST_F(trampoline, V1_unwinds_through_the_trampoline)
 {
 	unsigned long func = sud_vdso_sym(&self->vdso, variant->name);
@@ -958,7 +957,7 @@ struct vsyscall {
 	bool armed;
 };
 
-/* Did it do what it should? The kernel's types are those of 64 bits. */
+/* Is the result correct? The kernel's types are those of 64 bits. */
 static bool good_vsyscall(sud_uword where, sud_word ret, const int64_t *time,
 			  unsigned int cpu)
 {
@@ -972,7 +971,7 @@ static bool good_vsyscall(sud_uword where, sud_word ret, const int64_t *time,
 	}
 }
 
-/* With nothing exempt. */
+/* Nothing is exempt. */
 static int child_vsyscall(void *arg)
 {
 	const struct vsyscall *v = arg;
@@ -991,8 +990,8 @@ static int child_vsyscall(void *arg)
 	if (!sud_count && good_vsyscall(v->where, ret, time, cpu))
 		shared->done = 1;
 	/*
-	 * It is armed indeed: this is dispatched, and without a selector that
-	 * the handler could unblock, its return too.
+	 * The thread is armed: this call is dispatched. Without a selector
+	 * that the handler can set to ALLOW, its return is dispatched, too.
 	 */
 	sud_foreign_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	shared->steps = sud_count;
@@ -1017,7 +1016,9 @@ TEST_F(vdso, V2_vsyscall_is_not_dispatched)
 		memset(&v, 0, sizeof(v));
 		v.where = vsyscalls[i].where;
 
-		/* Without the page it is a wild jump, no more. */
+		/*
+		 * Without the page, the call is only a jump to a bad address.
+		 */
 		status = vsyscall_status(&v);
 		works = sud_exited(status, 0);
 		EXPECT_TRUE(works || sud_killed(status, SIGSEGV)) {
@@ -1027,13 +1028,16 @@ TEST_F(vdso, V2_vsyscall_is_not_dispatched)
 		EXPECT_EQ(works, shared->done);
 		EXPECT_EQ(0, shared->steps);
 #ifndef __ILP32__
-		/* An x32 process has it, and is not told. */
+		/*
+		 * An x32 process has the page, but no entry for it in its
+		 * maps.
+		 */
 		unsigned long start;
 
 		EXPECT_EQ(works, sud_mapping("[vsyscall]", &start) != 0);
 #endif
 
-		/* With dispatch on, it is the same. */
+		/* With dispatch on, the result is the same. */
 		v.armed = true;
 		v.selector = &sud_selector;
 		status = vsyscall_status(&v);
@@ -1060,8 +1064,8 @@ TEST_F(vdso, V2_vsyscall_is_not_dispatched)
 /* ---- V2: the vDSO's fallback ---- */
 
 /*
- * No vDSO knows the processor time of a thread: it falls back to the system
- * call, from an address of its own.
+ * No vDSO knows the processor time of a thread. It falls back to the system
+ * call, at an address in the vDSO.
  */
 struct timespec64 {
 	int64_t sec;
@@ -1098,7 +1102,7 @@ TEST_F(vdso, V2_fallback_is_dispatched)
 	EXPECT_EQ(SUD_AUDIT_ARCH, sud_log[0].info.si_arch);
 	EXPECT_TRUE(sud_in_vdso(&self->vdso, sud_log[0].info.si_call_addr));
 #ifdef __i386__
-	/* Behind its int $0x80, by whichever instruction it came in. */
+	/* After its int $0x80, whichever instruction made the call. */
 	EXPECT_EQ(sud_after_insn(sud_vdso_sym(&self->vdso, "__kernel_vsyscall"),
 				 SUD_INSN_INT80),
 		  (unsigned long)sud_log[0].info.si_call_addr);
@@ -1123,7 +1127,7 @@ TEST_F(vdso, V2_exempt_fallback_runs)
 	EXPECT_EQ(0, ret);
 	EXPECT_LE(0, ts.sec);
 
-	/* It is armed indeed. */
+	/* The thread is armed. */
 	sud_selector = SUD_BLOCK;
 	ret = sud_probe();
 	sud_selector = SUD_ALLOW;
@@ -1131,7 +1135,7 @@ TEST_F(vdso, V2_exempt_fallback_runs)
 	EXPECT_EQ(1, ret);
 }
 
-/* What the vDSO answers by itself is no system call. */
+/* An answer of the vDSO itself is no system call. */
 TEST_F(vdso, V2_answer_without_a_call_is_not_dispatched)
 {
 	long (*fn)(void *t);
@@ -1144,7 +1148,7 @@ TEST_F(vdso, V2_answer_without_a_call_is_not_dispatched)
 	sud_selector = SUD_BLOCK;
 	ret = fn(NULL);
 	count = sud_count;
-	/* It is armed indeed. */
+	/* The thread is armed. */
 	sud_unblock = &sud_selector;
 	sud_foreign_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	sud_selector = SUD_ALLOW;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the processes of the fuzzer share: how far the work is, what the tracee
- * is told, and the differences between what the model says and what is seen. The
- * first difference ends the process that finds it.
+ * Memory that the processes of the fuzzer share: the progress, the requests to
+ * the tracee, and the differences between forecast and kernel. The first
+ * difference ends the process that finds it.
  */
 #include "difference.h"
 
@@ -11,7 +11,7 @@
 struct shared *shared;
 const char *excuse = "";
 
-/* Ends this process, whatever is armed: it is no system call. */
+/* End this process under any configuration: this is no system call. */
 void end_here(void)
 {
 	for (;;)
@@ -32,7 +32,7 @@ static bool listed(const char *rule)
 	return false;
 }
 
-/* Where a difference by this rule is noted. */
+/* The place in which a difference by this rule is recorded. */
 struct difference *place_of(const char *rule)
 {
 	struct difference *d = shared->excused;
@@ -45,10 +45,7 @@ struct difference *place_of(const char *rule)
 	return d;
 }
 
-/*
- * Something is not what it should be. Does not return, unless the rule is one
- * of those of which that is known.
- */
+/* Record a difference. Does not return, unless the rule is excused. */
 bool differs(const char *rule, const char *where, const char *what,
 	     uint64_t want, uint64_t got)
 {
@@ -77,7 +74,7 @@ bool same(const char *rule, const char *where, const char *what,
 	return want == got || differs(rule, where, what, want, got);
 }
 
-/* Not about the kernel: the program cannot go on. */
+/* An error of the environment, not of the kernel: the program cannot go on. */
 void trouble(const char *what)
 {
 	differs("-", what, "errno", 0, errno);

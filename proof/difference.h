@@ -7,9 +7,9 @@
 #define MAX_EXCUSED	16
 
 /**
- * struct difference - between what the model says and what is seen
- * @rule:	by which the model says it
- * @text:	what differs
+ * struct difference - between the model's forecast and the kernel
+ * @rule:	the rule of the forecast
+ * @text:	the difference
  * @sequence:	and where
  * @count:	of those that do not count, how often
  */
@@ -23,16 +23,16 @@ struct difference {
 struct shared {
 	uint64_t done;
 	uint64_t made[N_KINDS];
-	/* where the worker is, and what rule decides there */
+	/* the worker's position, and the rule that decides there */
 	volatile uint64_t sequence;
 	volatile unsigned int at;
 	const char *volatile rule;
 	/* the worker's end */
 	volatile bool failed;
 	struct difference first;
-	/* differences that do not count */
+	/* differences by rules that are excused */
 	struct difference excused[MAX_EXCUSED];
-	/* for the tracee, and what it answers */
+	/* the request to the tracee, and its answer */
 	struct {
 		volatile int command;
 		unsigned int way;
@@ -44,13 +44,13 @@ struct shared {
 		bool unblock;
 		uint64_t out[SUD_NR_REGS];
 		unsigned int dispatches;
-		/* where the first of them went on */
+		/* the handler at which the first call went on */
 		enum entry_id entry;
 	} trace;
 };
 
 extern struct shared *shared;
-/* Rules that this kernel need not keep, with commas between. */
+/* The rules that this kernel need not keep, separated by commas. */
 extern const char *excuse;
 
 void end_here(void) __attribute__((noreturn));

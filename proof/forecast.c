@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the model says of a call in the world of the fuzzer: all that follows from
- * the call, the handler's doing included. No system call is made here.
+ * The model's forecast of a call in the world of the fuzzer: all effects of
+ * the call, and of the handler's action. No system call is made here.
  */
 #include "forecast.h"
 
 struct model_kernel kernel;
 bool has_sigreturn;
 
-/* ---- Who acts ---- */
+/* ---- The actors ---- */
 
 struct actor *me;
 struct model_sigsys action;
@@ -22,10 +22,10 @@ struct model_sigsys sigsys_now(void)
 	return s;
 }
 
-/* What a configuration makes of the program's own calls. */
+/* The effect of a configuration on the program's own calls. */
 enum native native_state(const struct ptrace_sud_config *c)
 {
-	/* The end of what 64-bit, and what 32-bit addresses reach. */
+	/* The end of the 64-bit addresses, and of the 32-bit ones. */
 	const uint64_t top = sizeof(long) == 8 ? 1ULL << 47 : 0xffffe000;
 	bool below = c->len <= SUD_NATIVE && c->offset <= SUD_NATIVE - c->len;
 	bool all = c->offset <= SUD_NATIVE && c->len >= top - c->offset;
@@ -52,14 +52,14 @@ bool native_safe(const struct ptrace_sud_config *c)
 	       (cell->readable && cell->value == SUD_ALLOW);
 }
 
-/* ---- One call, foreseen ---- */
+/* ---- The forecast of one call ---- */
 
 uint64_t call_nr(const struct call *c)
 {
 	return c->number ? c->number->nr : way_nr_prctl(c->way);
 }
 
-/* Of a selector, while another byte holds something for the time being. */
+/* The value of a selector, while another byte may have a temporary value. */
 int byte_for(const struct ptrace_sud_config *config,
 	     const struct cell *written, uint8_t byte)
 {
@@ -134,7 +134,9 @@ static void foresee_death(struct call *c, int sig, const char *rule)
 	c->end_rule = rule;
 }
 
-/* A dispatched call goes on at the handler. False: that is the end. */
+/*
+ * A dispatched call goes on at the handler. Return: false if the process ends.
+ */
 bool foresee_direct(struct call *c, const struct way *way, uint64_t nr)
 {
 	enum entry_id entry = entry_at(c->handler);
@@ -147,7 +149,7 @@ bool foresee_direct(struct call *c, const struct way *way, uint64_t nr)
 	return true;
 }
 
-/* A call of the plain template in the handler. False: that is the end. */
+/* A call of the plain template in the handler. Return: false if it ends. */
 static bool foresee_nested(struct call *c)
 {
 	struct model_sigsys *s = &c->after;
@@ -169,7 +171,7 @@ static bool foresee_nested(struct call *c)
 	return true;
 }
 
-/* May the handler do what it is to do? If not, it just returns. */
+/* May the handler do its action? If not, it only returns. */
 static bool foresee_rearm(struct call *c)
 {
 	struct ptrace_sud_config config = c->config;
@@ -191,7 +193,7 @@ bool acts_natively(enum handler_action action)
 	       action == HANDLER_ATTACH;
 }
 
-/* Fill in what the model says. */
+/* Fill in the model's forecast. */
 void foresee(struct call *c)
 {
 	uint8_t byte;
@@ -206,7 +208,7 @@ void foresee(struct call *c)
 	c->cell = NULL;
 	c->unblock = NULL;
 	if (!c->way) {
-		/* By native code, all of which runs now. */
+		/* A native call: all of them run now. */
 		c->rule = "A9";
 		foresee_run(c);
 		return;

@@ -6,11 +6,11 @@
 #include "operations.h"
 
 /**
- * struct tracee - a child of an actor that is stopped but for a call at a time
+ * struct tracee - a child of an actor, stopped except during one call at a time
  * @pid:	zero if there is none
  * @config:	as the model has it
  * @handler:	where its dispatched calls go on, or 0
- * @cells:	the bytes, as they were when it was born
+ * @cells:	the bytes at the time of its creation
  */
 struct tracee {
 	pid_t pid;
@@ -20,7 +20,7 @@ struct tracee {
 };
 
 /**
- * struct actor - a thread of which the model keeps track
+ * struct actor - a thread that the model tracks
  * @config:	as it should be
  * @handler:	where its dispatched calls go on, or 0
  * @blocked:	is SIGSYS blocked?
@@ -44,7 +44,7 @@ enum writer { BY_SELF, BY_SIBLING, BY_VFORK_CHILD };
 
 #define MAX_DISPATCHES 3
 
-/* What a SIGSYS came from. */
+/* The origin of a SIGSYS. */
 struct source {
 	const struct way *way;		/* NULL: the plain template */
 	uint64_t nr;
@@ -52,28 +52,28 @@ struct source {
 };
 
 /*
- * struct call - a call, and what the model says of it
+ * struct call - a call, and the model's forecast
  * @way:	how it is made; NULL if by native code
  * @number:	which; NULL if it is the prctl() for @want
  * @attaches:	it is the prctl() for @attach instead
- * @attach:	what that one, or the handler, attaches
- * @byte:	what the selector holds then, or -1 if it is left as it is
+ * @attach:	the handler that this prctl() or the handler attaches
+ * @byte:	the selector's value, or -1 if it does not change
  * @by:		who writes it
  * @action:	of the handler
  * @rearm:	the configuration it sets
  * @result:	the result it gives
  *
  * @cell:	the byte that is written, or NULL
- * @unblock:	what the handler first sets to ALLOW, or NULL
- * @rule:	decides what becomes of the call
+ * @unblock:	first set to ALLOW by the handler, or NULL
+ * @rule:	decides the fate of the call
  * @n:		dispatches
  * @source:	theirs
  * @end:	how it ends
  * @end_rule:	why
- * @sig:	what the process dies of
+ * @sig:	the signal that ends the process
  * @ret:	the result
  * @ran:	was the call made?
- * @rearm_ret:	what the handler's own prctl() returns
+ * @rearm_ret:	the result of the handler's own prctl()
  * @config:	the configuration afterwards
  * @handler:	and where its dispatched calls go on then
  * @after:	and the state of SIGSYS
@@ -110,9 +110,9 @@ struct call {
 extern struct model_kernel kernel;
 /* Handlers return by a system call that can be dispatched. */
 extern bool has_sigreturn;
-/* One acts at a time. */
+/* Only one actor acts at a time. */
 extern struct actor *me;
-/* Of the process; @blocked is the thread's. */
+/* This belongs to the process; @blocked belongs to the thread. */
 extern struct model_sigsys action;
 extern pid_t parent;
 

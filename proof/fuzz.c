@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Syscall User Dispatch: random operations, each compared with what a model of
- * the contract (model.c) says that it comes to.
+ * Syscall User Dispatch: random operations, each compared with the forecast of
+ * a model of the contract (model.c).
  *
- * The operations (operations.c) stand in sequences, each of which begins from a
- * known state and can be done again by itself. A worker process does them. An
- * operation that ends a process, or leaves one in which no system call is sure
- * to run, is done in a child. When something differs, the sequence is
- * shortened as long as that still happens, and printed.
+ * The operations (operations.c) form sequences. Each sequence begins from a
+ * known state and can be repeated by itself. A worker process runs them. An
+ * operation runs in a child if it ends its process, or if no system call of
+ * the process is sure to run afterwards. If a result differs, the sequence is
+ * shortened while the difference remains, and is printed.
  *
  * Between operations every system call of the program itself runs: either all
- * native code is exempt, or the selector says ALLOW.
+ * native code is exempt, or the selector is at ALLOW.
  */
 #include <err.h>
 #include <inttypes.h>
@@ -25,7 +25,7 @@
 #include "sud_beside.h"
 #include "sud_uffd.h"
 
-/* A sequence that takes longer than that hangs. */
+/* A sequence that takes longer than this hangs. */
 #define PATIENCE	60
 #define MAX_LENGTH	100000
 #define MAX_DEPTH	4
@@ -36,7 +36,7 @@ static char probe_path[PATH_MAX];
 
 /* ---- Children ---- */
 
-/* Whoever begins is off: a foreign call runs, whatever the bytes say. */
+/* Each sequence begins with dispatch off: a foreign call runs, at any byte. */
 static void begin_off(void)
 {
 	struct call c = { .way = &ways[WAY_OWN], .byte = -1, .rule = "L1" };
@@ -54,7 +54,7 @@ static void begin_off(void)
 	compare(&c);
 }
 
-/* Of the calling thread, which is the only one here. */
+/* Called by the calling thread, which is the only one here. */
 static void become_child(void)
 {
 	struct actor *child = calloc(1, sizeof(*child));
@@ -81,7 +81,7 @@ static pid_t start_child(void)
 	return pid;
 }
 
-/* The wait status. What a child finds out is the end of its parent, too. */
+/* The wait status. If a child finds a difference, its parent ends, too. */
 static int end_of_child(pid_t pid)
 {
 	int status;
@@ -96,7 +96,7 @@ static int end_of_child(pid_t pid)
 	return status;
 }
 
-/* The calling thread's, of which it is known that it can be attached. */
+/* Attach a handler that the calling thread can attach for certain. */
 static bool attach(uint64_t addr)
 {
 	struct model_answer answer;
@@ -107,7 +107,7 @@ static bool attach(uint64_t addr)
 		    answer.ret, sud_set_handler(addr, 0, 0, 0));
 }
 
-/* Have the child armed as its parent was. False: that is forbidden now. */
+/* Arm the child as its parent was. Return: false if this is forbidden now. */
 static bool arm_again(struct ptrace_sud_config config, uint64_t handler)
 {
 	struct model_answer answer;
@@ -127,8 +127,8 @@ static bool arm_again(struct ptrace_sud_config config, uint64_t handler)
 #define EXIT_FORBIDDEN	51
 
 /*
- * In a child that no native call may leave: what becomes of a foreign call?
- * This is what parent and child agree upon.
+ * In a child in which every native call is dispatched: the fate of a foreign
+ * call. Parent and child must agree on it.
  */
 static int foresee_locked_in(const struct ptrace_sud_config *config,
 			     uint64_t handler, struct call *c)
@@ -166,7 +166,7 @@ static int foresee_locked_in(const struct ptrace_sud_config *config,
 	c->end_rule = "V1";
 	if (!has_sigreturn)
 		return SIGILL;
-	/* The handler's return is another call, from native code. */
+	/* The return from the handler is another call, by native code. */
 	locked_in = 1;
 	if (native_state(config) == NATIVE_MIXED)
 		return SIGILL;
@@ -185,7 +185,7 @@ static void __attribute__((noreturn)) be_locked_in(void)
 	end_here();
 }
 
-/* From a thread beside the first one, if the salt says so. */
+/* Made by a second thread, if the salt says so. */
 struct last_call {
 	struct call *c;
 	struct ptrace_sud_config config;
@@ -201,7 +201,7 @@ static void *make_last_call(void *arg)
 		_exit(EXIT_FORBIDDEN);
 	foresee(c);
 	perform(c);
-	/* It should not have come back, or no native call runs any more. */
+	/* It must not return, or no native call runs any more. */
 	if (c->end == ENDS_SIGNAL || c->end == ENDS_EXIT) {
 		differs(c->end_rule, "the call", "comes back", 0, 1);
 		end_here();
@@ -213,7 +213,7 @@ static void *make_last_call(void *arg)
 	be_locked_in();
 }
 
-/* A call that its process does not survive, or not as one that can go on. */
+/* A call after which its process is dead or cannot go on. */
 static void call_in_child(struct call *c)
 {
 	bool armed = me->config.mode != SUD_OFF;
@@ -241,7 +241,7 @@ static void call_in_child(struct call *c)
 	if (pid == 0) {
 		if (c->salt % 8)
 			make_last_call(&last);
-		/* Its own altstack is none. */
+		/* It has no alternate stack of its own. */
 		me->altstack = false;
 		if (pthread_create(&thread, NULL, make_last_call, &last))
 			trouble("pthread_create");
@@ -273,7 +273,7 @@ static void run_call(struct call *c)
 	commit(c);
 }
 
-/* ---- The operations, but for the tracer's ---- */
+/* ---- The operations, except those of the tracer ---- */
 
 static const struct way *way_of(unsigned int p)
 {
@@ -353,7 +353,7 @@ static void op_call(const uint16_t *p)
 	run_call(&c);
 }
 
-/* Is all native code, of all who are armed? */
+/* Is all native code exempt, for all armed threads? */
 static bool all_exempt(void)
 {
 	struct actor *actor;
@@ -365,7 +365,7 @@ static bool all_exempt(void)
 	return true;
 }
 
-/* The operation was none. */
+/* The operation had no effect. */
 static bool idle;
 
 static bool set_memory(enum memory_state state)
@@ -401,7 +401,7 @@ static bool set_memory(enum memory_state state)
 	}
 }
 
-/* What the page will be like then. */
+/* The state of the page after that. */
 static bool memory_safe(enum memory_state state)
 {
 	struct cell *cell = &cells[CELL_MOVING], now = *cell;
@@ -432,12 +432,12 @@ static void op_memory(const uint16_t *p)
 			trouble("memory");
 		return;
 	}
-	/* The change is the last thing that it can do. */
+	/* The page cannot change any more after this. */
 	cell->write = NULL;
 	cell->readable = state < MEMORY_NONE;
 	cell->value = state == MEMORY_READONLY_BLOCK ? SUD_BLOCK : SUD_ALLOW;
 	if (native_safe(&config)) {
-		/* But for the thread that waits for this one. */
+		/* Everywhere, except in the thread that waits for this one. */
 		*cell = now;
 		idle = true;
 		return;
@@ -486,7 +486,7 @@ static void op_vfork(const uint16_t *p)
 		waitpid(vforked, NULL, 0);
 }
 
-/* A foreign call under BLOCK, in the given process, by the model. */
+/* A foreign call under BLOCK in the given process, with its forecast. */
 static void probe_call(void)
 {
 	struct call c = {
@@ -524,7 +524,7 @@ static void op_exec(const uint16_t *p)
 	pthread_t thread;
 	pid_t pid;
 
-	/* Nothing is exempt, and the byte will be gone. */
+	/* Nothing is exempt, and the byte will be unmapped. */
 	if (p[0] & 8)
 		config = sud_config(SUD_EXCL, 0, 0, cells[CELL_PLAIN].addr);
 	if (armed && kernel.forbidden && config.mode != SUD_OFF)
@@ -532,7 +532,7 @@ static void op_exec(const uint16_t *p)
 	shared->rule = "L2";
 	pid = start_child();
 	if (pid == 0) {
-		/* A signal that is ignored or blocked stays so. */
+		/* A signal that is ignored or blocked keeps that state. */
 		set_sigsys(sigsys_of(MODEL_HANDLER, 0, false));
 		if (!by_thread || fails) {
 			if (armed && !arm_again(config, handler))
@@ -557,8 +557,10 @@ static void op_exec(const uint16_t *p)
 }
 
 /*
- * Native code exempt, dispatches survived: returns false if forbidden. The
+ * Arm with native code exempt and with dispatches that do not kill. The
  * handler is ENTRY_NONE, or one with code.
+ *
+ * Return: false if this is forbidden.
  */
 static bool arm_calmly(unsigned int flags, volatile void *selector,
 		       unsigned int handler)
@@ -580,7 +582,7 @@ static bool arm_calmly(unsigned int flags, volatile void *selector,
 	return true;
 }
 
-/* One that calm configurations do not exempt. */
+/* A way that calm configurations do not exempt. */
 static const struct way *foreign_way(unsigned int p)
 {
 	const struct way *way = way_of(p);
@@ -588,7 +590,7 @@ static const struct way *foreign_way(unsigned int p)
 	return way->ip < SUD_NATIVE ? way : &ways[WAY_OWN];
 }
 
-/* One that does not end the process if it runs. */
+/* A number that does not end the process if it runs. */
 static const struct number *harmless(const struct way *way, unsigned int i)
 {
 	const struct number *number = way_number(way, i);
@@ -596,7 +598,7 @@ static const struct number *harmless(const struct way *way, unsigned int i)
 	return number->call == CALL_EXIT ? way_number(way, 0) : number;
 }
 
-/* A call of which it is not known whether it will be dispatched. */
+/* A call that may be dispatched or run. */
 static bool perform_either(struct call *c, const char *rule, bool must)
 {
 	uint64_t ret;
@@ -649,7 +651,7 @@ static void op_race(const uint16_t *p)
 	*cell->write = cell->value;
 }
 
-/* Which rule tells what another signal must not do to a dispatch. */
+/* The rule by which another signal must not affect a dispatch. */
 static const char *other_rule(int sig)
 {
 	return sig == SIGSYS ? "D9" : "D12";
@@ -667,7 +669,7 @@ static void op_flood(const uint16_t *p)
 	};
 	unsigned int i;
 
-	/* Or they would pile up. */
+	/* Otherwise the frames would pile up. */
 	if (!arm_calmly(p[3] & ~FLAG_NODEFER, cell->write, p[4]))
 		return;
 	n_others = 0;
@@ -744,7 +746,7 @@ static void op_pending(const uint16_t *p)
 
 	n_others = 0;
 	if (!arm_calmly(p[3], uffd.page, p[4])) {
-		/* The thread waits for a reader. */
+		/* The thread waits until the page is read. */
 		(void)*uffd.page;
 		sud_uffd_join(&uffd);
 		return;
@@ -785,11 +787,11 @@ static void op_sysctl(const uint16_t *p)
 	kernel.forbidden = byte == '0';
 }
 
-/* ---- The tracer's ---- */
+/* ---- The operations of the tracer ---- */
 
 enum { TRACEE_CALL, TRACEE_EXEC, TRACEE_FORK };
 
-/* The tracee stops by int3: that is no system call. */
+/* The tracee stops by int3, which is no system call. */
 static void __attribute__((noreturn)) be_traced(void)
 {
 	struct call c = { .n = 1 };
@@ -870,7 +872,10 @@ static void op_trace_set(const uint16_t *p)
 	struct model_answer answer;
 	struct model_handler attach = { };
 
-	/* As a tracer of this ABI says it; a field is as wide as any. */
+	/*
+	 * In the form of this ABI's tracer: a field is as wide as in any
+	 * other.
+	 */
 	answer = model_set_traced(&kernel, &t->config, want);
 	same(answer.rule, "PTRACE_SET", "what it returns", answer.ret,
 	     sud_set(t->pid, want));
@@ -939,13 +944,13 @@ static void op_trace_bad(const uint16_t *p)
 		got = sud_ptrace(request, t->pid, sizes[direct][p[0] >> 3 & 3], data);
 		break;
 	case 1:
-		/* The size comes first. */
+		/* The size is checked first. */
 		got = sud_ptrace(request, t->pid, size - 1, gone);
 		break;
 	case 2:
 		want = -EFAULT;
 		data = gone;
-		/* Half of it is there. */
+		/* Half of the structure is mapped. */
 		if (direct && p[0] & 1)
 			data = cells[CELL_LAST].addr + 1 - size / 2;
 		got = sud_ptrace(request, t->pid, size, data);
@@ -958,7 +963,7 @@ static void op_trace_bad(const uint16_t *p)
 	same(direct ? "X8" : "P2", "a bad request", "what it returns", want, got);
 }
 
-/* A tracee of which native calls have to run. */
+/* Change a tracee so that its native calls run. */
 static void make_tracee_safe(struct tracee *t)
 {
 	struct ptrace_sud_config want = sud_config_native(0);
@@ -1020,7 +1025,7 @@ static bool trace_dispatched(struct tracee *t, const struct way *way,
 		    shared->trace.dispatches);
 }
 
-/* With every stop that it makes on the way. Returns what it is to return. */
+/* Run the tracee over all stops on the way. Return: its expected result. */
 static uint64_t trace_run(struct tracee *t, const struct way *way,
 			  const struct number *number, enum resume resume)
 {
@@ -1046,8 +1051,8 @@ static uint64_t trace_run(struct tracee *t, const struct way *way,
 }
 
 /*
- * Let the tracee go to the instruction that makes its call, and over that one
- * in a single step, which ends at the handler.
+ * Run the tracee to the instruction that makes its call, and over it in a
+ * single step, which ends at the handler.
  */
 static void trace_step(struct tracee *t, const struct way *way, long request)
 {
@@ -1070,7 +1075,7 @@ static void trace_step(struct tracee *t, const struct way *way, long request)
 		trouble("PTRACE_SINGLESTEP");
 }
 
-/* The tracee stops at the handler, of whose code it has executed nothing. */
+/* The tracee stops at the handler, before its first instruction. */
 static void trace_stepped(struct tracee *t, const struct way *way, uint64_t nr)
 {
 	static const char where[] = "the tracee's registers";
@@ -1089,7 +1094,7 @@ static void trace_stepped(struct tracee *t, const struct way *way, uint64_t nr)
 	resume_to(t, "X7", "after the step", PTRACE_CONT, 0, SIGTRAP);
 }
 
-/* A call went on at the handler. False: the tracee is of no use any more. */
+/* A call went on at the handler. Return: false if the tracee cannot go on. */
 static bool trace_direct(struct tracee *t, const struct way *way, uint64_t nr,
 			 bool stepped, int stop)
 {
@@ -1115,7 +1120,7 @@ static bool trace_direct(struct tracee *t, const struct way *way, uint64_t nr,
 	return false;
 }
 
-/* How a tracee is let go to its call. */
+/* The request that resumes a tracee for its call. */
 static long resume_request(enum resume resume)
 {
 	switch (resume) {
@@ -1145,7 +1150,7 @@ static void op_trace_call(const uint16_t *p)
 	uint64_t ret;
 	unsigned int i;
 
-	/* Where the number of a traced call is an int, it is another one. */
+	/* If the number of a traced call is an int, it is another number. */
 	if (number->nr >> 32 && (int32_t)number->nr >= 0)
 		number = way_number(way, 0);
 	way_load(way, number->nr, number->call, p[4]);
@@ -1315,7 +1320,7 @@ static void count(enum op_kind kind)
 static void run_range(const struct sequence *s, unsigned int from,
 		      unsigned int to, unsigned int depth);
 
-/* Where the OP_END of a nested one is, or the end of them all. */
+/* The OP_END of a nested operation, or the end of the sequence. */
 static unsigned int nested_end(const struct sequence *s, unsigned int at,
 			       unsigned int to)
 {
@@ -1350,7 +1355,10 @@ static void *nested_thread(void *arg)
 {
 	struct nested *n = arg;
 
-	/* The byte may be the selector of both: no call but that one now. */
+	/*
+	 * The byte may be the selector of both: only that call may be made
+	 * now.
+	 */
 	if (!sud_wait_asleep(n->waiter, SYS_futex))
 		trouble("the thread that waits does not sleep");
 	me = &n->actor;
@@ -1449,7 +1457,7 @@ static void run_range(const struct sequence *s, unsigned int from,
 	}
 }
 
-/* Back to the known state. */
+/* Return to the known state. */
 static void reset(void)
 {
 	const uint16_t on[] = { 1 };
@@ -1480,9 +1488,9 @@ static void lock_byte(int type, off_t which)
 }
 
 /*
- * Others that are at work on this machine must not see the sysctl off. All
- * stand in one queue, so that whoever wants it alone gets it some time. It is
- * on then, even if who had it before was killed.
+ * Other processes must not see the sysctl off. All of them wait in one queue,
+ * so that each process gets the lock in the end. After the lock is taken the
+ * sysctl is on, even if its former holder was killed.
  */
 static void lock_sysctl(bool alone)
 {
@@ -1512,7 +1520,7 @@ static void run_sequence(const struct sequence *s, bool alone)
 	unlock_sysctl();
 }
 
-/* Of a process that is to do sequences. */
+/* Set up a process that runs sequences. */
 static void set_up(void)
 {
 	static struct actor first;
@@ -1524,13 +1532,13 @@ static void set_up(void)
 	set_action(SIGUSR1, MODEL_HANDLER, FLAG_RESTART);
 }
 
-/* ---- The worker, and who looks after it ---- */
+/* ---- The worker and its parent ---- */
 
 static uint64_t seed = 1;
 static uint64_t operations = 1000000;
 static unsigned int length = 100;
 
-/* One in so many has the machine for itself. */
+/* One sequence of so many runs alone on the machine. */
 #define ALONE	16
 
 static void make(struct sequence *s, uint64_t number)
@@ -1564,7 +1572,7 @@ static void work(struct sequence *s, uint64_t number)
 /* SIGCHLD, which is blocked in all processes. */
 static sigset_t ends;
 
-/* Killed for good, with all that it has started. */
+/* Kill a worker and all processes that it started. */
 static void put_down(pid_t pid)
 {
 	kill(-pid, SIGKILL);
@@ -1574,8 +1582,8 @@ static void put_down(pid_t pid)
 }
 
 /*
- * Wait for a worker. False: something was different that counts, which is told
- * by shared->first in any case.
+ * Wait for a worker. Return: false if a difference counts. In any case
+ * shared->first has it.
  */
 static bool look_after(pid_t pid, unsigned int patience)
 {
@@ -1621,14 +1629,14 @@ static bool look_after(pid_t pid, unsigned int patience)
 	return !shared->failed;
 }
 
-/* Whoever was killed may have left it off. */
+/* A killed process may have left it off. */
 static void sysctl_on(void)
 {
 	lock_sysctl(false);
 	unlock_sysctl();
 }
 
-/* Do a sequence in a process of its own. False: something was different. */
+/* Run a sequence in a process of its own. Return: false on a difference. */
 static bool replay(const struct sequence *s)
 {
 	bool ok;
@@ -1664,7 +1672,7 @@ static void without(struct sequence *to, const struct sequence *from,
 	to->n = from->n - n;
 }
 
-/* Take away what is not needed for it to fail; then make parameters zero. */
+/* Remove operations that the failure does not need. Then zero parameters. */
 static void shorten(struct sequence *s, const char *rule)
 {
 	struct sequence less = { calloc(s->n, sizeof(struct op)), 0, s->n };
@@ -1781,7 +1789,7 @@ static void report(struct sequence *s, const char *program)
 	fflush(stdout);
 }
 
-/* ---- What this kernel has ---- */
+/* ---- The features of this kernel ---- */
 
 static void tracee_to_probe(void)
 {
@@ -1823,13 +1831,13 @@ static void open_sysctl(void)
 		printf("# left out: the sysctl (%s)\n", strerror(errno));
 }
 
-/* The memory that all workers are born with. */
+/* The memory that all workers inherit. */
 static void make_world(void)
 {
 	const char *way;
 
 	if (!cells_map() || !ways_map() || !map_altstack())
-		err(EXIT_FAILURE, "cannot map memory where it is wanted");
+		err(EXIT_FAILURE, "cannot map memory at its fixed address");
 	way = numbers_learn();
 	if (way)
 		errx(EXIT_FAILURE, "system calls by %s make no sense", way);
@@ -1842,13 +1850,13 @@ static int explain(const char *program)
 		"usage: %s [-s SEED] [-n OPERATIONS] [-l LENGTH] [-k DIFFERENCES]\n"
 		"       %*s [-u RULES] [-v]\n"
 		"       %s [-u RULES] -r SEQUENCE\n"
-		"  -s  a number that decides about everything (%" PRIu64 ")\n"
-		"  -n  how many operations (%" PRIu64 ")\n"
-		"  -l  about how many of them from one known state (%u)\n"
-		"  -k  stop after so many differences (3)\n"
+		"  -s  random seed (%" PRIu64 ")\n"
+		"  -n  number of operations (%" PRIu64 ")\n"
+		"  -l  approximate number of operations in a sequence (%u)\n"
+		"  -k  stop after this number of differences (3)\n"
 		"  -u  differences by these rules, as in D7,D9, do not count\n"
-		"  -v  tell how many of each kind were made\n"
-		"  -r  do this sequence, as a report has it\n",
+		"  -v  print how many operations of each kind were made\n"
+		"  -r  repeat this sequence from a report\n",
 		program, (int)strlen(program), "", program, seed, operations,
 		length);
 	return 2;
@@ -1947,10 +1955,11 @@ int main(int argc, char **argv)
 	if (!sud_available())
 		errx(EXIT_FAILURE, "no syscall user dispatch in this kernel");
 	if (!sud_beside(probe_path, "probe", SUD_SUFFIX))
-		errx(EXIT_FAILURE, "no probe%s beside this program",
+		errx(EXIT_FAILURE,
+		     "no probe%s beside this program; run make -C proof",
 		     SUD_SUFFIX);
 	shared = sud_share(sizeof(*shared));
-	/* A sequence grows by a few more than it is told. */
+	/* A sequence may be a few operations longer than requested. */
 	s.room = length + 200;
 	s.op = calloc(s.room, sizeof(struct op));
 	if (!shared || !s.op)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Handlers: the addresses at which the fuzzer has dispatched calls go on, and the
- * code there, if any. The code notes that it was reached, keeps all registers,
- * and leaves the rest to a function in C.
+ * Handlers: the addresses at which dispatched calls of the fuzzer go on, and
+ * the code there, if any. The code records that it was reached, preserves all
+ * registers, and leaves the rest to a function in C.
  */
 #include "handlers.h"
 

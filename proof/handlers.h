@@ -13,7 +13,7 @@ enum entry_id {
 	/* nothing is mapped, nothing can be executed */
 	ENTRY_GONE = N_ENTRIES_OF_CODE,
 	ENTRY_DATA,
-	/* the latter with a bit more than a 32-bit pointer has */
+	/* the latter, with a bit more than a 32-bit pointer holds */
 	ENTRY_WIDE,
 	/* the kernel's */
 	ENTRY_HALF,
@@ -23,8 +23,8 @@ enum entry_id {
 };
 
 /*
- * What the code of a handler saves below the red zone, and then restores.
- * In the order of SUD_AX and so on.
+ * The registers that the code of a handler saves below the red zone and then
+ * restores, in the order of SUD_AX and so on.
  */
 struct handler_frame {
 	uint64_t reg[15];
@@ -34,17 +34,17 @@ struct handler_frame {
 
 #define ENTRY_DATA_AT	0x50000
 
-/* Which code was reached. */
+/* The code that was reached. */
 #define handler_reached	(sud_regs->pad[0])
 
 #if SUD_WORD_BITS == 64
 extern const char handler_one[], handler_other[]
 	__attribute__((visibility("hidden")));
 
-/* What the code of both calls: performance.c has it. */
+/* Called by the code of both handlers; it is in performance.c. */
 void handler_in_c(struct handler_frame *frame);
 #else
-/* No instruction of a 32-bit program gets there. */
+/* No instruction of a 32-bit program reaches this address. */
 #define handler_one	((const char *)SUD_FOREIGN)
 #define handler_other	((const char *)SUD_FOREIGN + 1)
 #endif

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A model of Syscall User Dispatch: what the contract with user space says of
- * a thread's configuration, of a system call and of the signal that it raises.
+ * A model of Syscall User Dispatch: the contract with user space on a thread's
+ * configuration, on a system call and on the signal that it raises.
  *
- * It is made from the contract alone, rule by rule, and knows nothing of how a
- * kernel does it. It makes no system call and looks at no memory. Every answer
- * names the rule that it follows from.
+ * It is made from the contract alone, rule by rule, and does not depend on any
+ * kernel's implementation. It makes no system call and reads no memory. Every
+ * answer names its rule.
  */
 #include "model.h"
 
 #include <errno.h>
 #include <signal.h>
 
-/* Is this clearly an address of user space? The model knows no edge. */
+/*
+ * Is this clearly an address of user space? The model does not know the edge.
+ */
 static bool model_user_address(const struct model_kernel *k, uint64_t addr)
 {
 	return addr < (k->top > UINT32_MAX ? 1ULL << 47 : 0xc0000000);
@@ -20,8 +22,7 @@ static bool model_user_address(const struct model_kernel *k, uint64_t addr)
 
 /*
  * model_set - set a configuration, by prctl() or by a tracer
- * @c:		the present one; replaced if all is well
- * @want:	the other
+ * @c:		the present one; replaced on success @want: the new one
  */
 struct model_answer
 model_set(const struct model_kernel *k, struct ptrace_sud_config *c,
@@ -77,13 +78,12 @@ model_set_traced(const struct model_kernel *k, struct ptrace_sud_config *c,
 	return answer;
 }
 
-/* ---- A handler, to go on at without a signal ---- */
+/* ---- A handler, for dispatch without a signal ---- */
 
 /*
  * model_attach - attach a handler, by prctl() or by a tracer
  * @c:		the thread's configuration. If the thread replaces it, that detaches.
- * @handler:	the present one; replaced if all is well
- * @want:	the other
+ * @handler:	the present one; replaced on success @want: the new one
  */
 struct model_answer
 model_attach(const struct model_kernel *k, const struct ptrace_sud_config *c,
@@ -105,7 +105,7 @@ model_attach(const struct model_kernel *k, const struct ptrace_sud_config *c,
 }
 
 /*
- * model_keep_handler - what is left of a handler when a tracer set @c
+ * model_keep_handler - update the handler after a tracer set @c
  */
 void model_keep_handler(const struct ptrace_sud_config *c,
 			uint64_t *handler)
@@ -130,7 +130,7 @@ bool model_direct(uint64_t handler, bool ia32)
  * model_call - a system call of a thread
  * @c:		the thread's configuration
  * @ip:		the address after the instruction
- * @byte:	what the selector's address holds, or MODEL_UNREADABLE
+ * @byte:	the value at the selector's address, or MODEL_UNREADABLE
  */
 struct model_call
 model_call(const struct model_kernel *k, const struct ptrace_sud_config *c,
@@ -179,7 +179,7 @@ bool model_raise(struct model_sigsys *s)
 	return true;
 }
 
-/* Numbers that a kernel could take for the result of a call to restart. */
+/* Numbers that a kernel could confuse with the result of a call to restart. */
 static bool model_looks_restarted(uint64_t nr)
 {
 	switch ((int32_t)nr) {
@@ -191,7 +191,7 @@ static bool model_looks_restarted(uint64_t nr)
 
 /*
  * model_signal_rule - the rule for a dispatch of this number
- * @rule:	what it would be for a plain one
+ * @rule:	the rule for any other number
  */
 const char *model_signal_rule(uint64_t nr, const char *rule)
 {

@@ -8,7 +8,7 @@
 #include "sud_ptrace.h"
 
 /**
- * struct model_kernel - what kernels differ in
+ * struct model_kernel - the differences between kernels
  * @top:	the greatest unsigned long
  * @inclusive:	it knows PR_SYS_DISPATCH_INCLUSIVE_ON
  * @direct:	it knows PR_SET_SYSCALL_USER_DISPATCH_HANDLER
@@ -22,7 +22,7 @@ struct model_kernel {
 };
 
 /**
- * struct model_answer - what setting a configuration comes to
+ * struct model_answer - the result of setting a configuration
  * @ret:	0, or the negative error number
  * @rule:	why
  */
@@ -32,9 +32,9 @@ struct model_answer {
 };
 
 /**
- * struct model_handler - the arguments by which one is attached
+ * struct model_handler - the arguments that attach a handler
  * @addr:	its address, or 0 to detach it
- * @rest:	what has to be 0
+ * @rest:	the arguments that must be 0
  */
 struct model_handler {
 	uint64_t addr;
@@ -44,9 +44,9 @@ struct model_handler {
 enum model_fate { MODEL_RUNS, MODEL_DISPATCHED, MODEL_DIES };
 
 /**
- * struct model_call - what becomes of a system call
+ * struct model_call - the fate of a system call
  * @fate:	is it run, reported by SIGSYS, or the end of the process?
- * @sig:	what the process then dies of
+ * @sig:	the signal that ends the process
  * @rule:	why
  */
 struct model_call {
@@ -55,13 +55,13 @@ struct model_call {
 	const char *rule;
 };
 
-/* What model_call() is told of a byte that cannot be read. */
+/* The argument of model_call() for a byte that cannot be read. */
 #define MODEL_UNREADABLE	(-1)
 
 enum model_disposition { MODEL_HANDLER, MODEL_IGNORE, MODEL_DEFAULT };
 
 /*
- * struct model_sigsys - what a process and a thread have set for SIGSYS
+ * struct model_sigsys - the state of SIGSYS in a process and a thread
  */
 struct model_sigsys {
 	enum model_disposition disposition;

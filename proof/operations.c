@@ -31,7 +31,7 @@ const char *const op_names[N_KINDS] = {
 static const uint8_t bytes[] = { SUD_ALLOW, SUD_BLOCK, 2, 0x80, 0xff };
 
 #define N_BYTES sizeof(bytes)
-/* Beyond these: the byte is left as it is. */
+/* Greater parameters do not change the byte. */
 #define BYTE_LEFT N_BYTES
 
 static const uint64_t modes[] = {
@@ -115,7 +115,7 @@ struct ptrace_sud_config op_config(const uint16_t *p)
 			  number_at(p[2]), cells[p[3] % N_CELLS].addr);
 }
 
-/* The arguments that have to be 0 with a handler. */
+/* The arguments that must be 0 with a handler. */
 static const uint64_t rests[] = { 0, 1, 1ULL << 32, 1ULL << 63 };
 
 #define N_RESTS (sizeof(rests) / sizeof(*rests))
@@ -133,7 +133,7 @@ struct model_handler op_handler(const uint16_t *p)
 	return h;
 }
 
-/* ---- Random ones ---- */
+/* ---- Random sequences ---- */
 
 static uint32_t random_below(struct random *r, uint32_t limit)
 {
@@ -164,7 +164,7 @@ static uint16_t random_cell(struct random *r)
 	return random_below(r, N_CELLS);
 }
 
-/* What serves where all native code is exempt: none at all, or a bad one. */
+/* A selector for use while all native code is exempt: none, or a bad one. */
 static uint16_t random_cell_free(struct random *r)
 {
 	unsigned int dice = random_below(r, 10);
@@ -249,7 +249,7 @@ static uint16_t random_action(struct random *r)
 
 	if (random_chance(r, 50))
 		return HANDLER_RETURN;
-	/* Another dispatch kills then, which takes a child. */
+	/* Another dispatch would kill, which needs a child. */
 	if (action == HANDLER_NEST && !r->nodefer && random_chance(r, 90))
 		return HANDLER_RETURN;
 	return action;
@@ -260,7 +260,7 @@ static uint16_t random_number(struct random *r, unsigned int way)
 	unsigned int i = random_below(r, random_chance(r, 40) ? 3 :
 					 n_numbers_64);
 
-	/* The same with one that ends the process if it runs. */
+	/* The same with a call that ends the process if it runs. */
 	if (way_number(&ways[way], i)->call == CALL_EXIT &&
 	    random_chance(r, 80))
 		i = 0;
@@ -306,7 +306,7 @@ static void random_calls(struct sequence *s, struct random *r,
 		random_call(s, r);
 }
 
-/* A handler, in the form of op_handler(). Most are good. */
+/* A handler, in the form of op_handler(). Most are valid. */
 void random_handler(struct random *r, uint16_t *p)
 {
 	unsigned int i;
@@ -340,7 +340,7 @@ static void random_arm(struct sequence *s, struct random *r)
 	random_calls(s, r, 1 + random_below(r, 4));
 }
 
-/* A state that lets dispatches kill does not stay for long. */
+/* A state in which dispatches kill is soon left. */
 static void random_signal(struct sequence *s, struct random *r)
 {
 	uint16_t *p = sequence_add(s, OP_SIGNAL);
@@ -382,7 +382,7 @@ static void random_among(struct sequence *s, struct random *r,
 		p[4] = random_below(r, N_ENTRIES_OF_CODE);
 }
 
-/* Of a tracee, a call that does go on at a handler. */
+/* A call of a tracee that goes on at a handler. */
 static void random_traced_direct(struct sequence *s, struct random *r)
 {
 	uint16_t *p = sequence_add(s, OP_TRACE_SET);
@@ -457,7 +457,7 @@ static void random_sysctl(struct sequence *s, struct random *r)
 	uint16_t *p;
 
 	sequence_add(s, OP_SYSCTL)[0] = 0;
-	/* Which of two errors is told? */
+	/* Two errors: which one is returned? */
 	p = sequence_add(s, OP_ARM);
 	random_config(r, p);
 	p[3] = CELL_HALF + random_below(r, 3);
@@ -534,9 +534,9 @@ void sequence_print(FILE *file, const struct sequence *s)
 }
 
 /*
- * sequence_parse - the other way round
+ * sequence_parse - parse the text of a sequence
  *
- * Return: NULL, or where the text makes no sense.
+ * Return: NULL, or the position of the error in the text.
  */
 const char *sequence_parse(struct sequence *s, const char *text)
 {

@@ -11,13 +11,15 @@
 enum op_kind {
 	/* prctl(): operation, offset, length, selector, way (0 native) */
 	OP_ARM,
-	/* a foreign call: way, number, byte, the handler's doing, extra, salt */
+	/*
+	 * a foreign call: way, number, byte, the handler's action, extra, salt
+	 */
 	OP_CALL,
 	/* the state of the page of CELL_MOVING */
 	OP_MEMORY,
 	/* SIGSYS: disposition, flags of the handler, blocked */
 	OP_SIGNAL,
-	/* what follows, up to OP_END, is done in a child or in a thread */
+	/* the operations up to OP_END are done in a child or in a thread */
 	OP_FORK,
 	OP_THREAD,
 	OP_END,
@@ -25,9 +27,11 @@ enum op_kind {
 	OP_VFORK,
 	/* how */
 	OP_EXEC,
-	/* calls while a sibling flips the byte: way, number, -, -, handler */
+	/* calls while a sibling changes the byte: way, number, -, -, handler */
 	OP_RACE,
-	/* in a flood of its signals: way, number, which, flags, handler */
+	/*
+	 * a call during a flood of signals: way, number, which, flags, handler
+	 */
 	OP_FLOOD,
 	/* a signal while the byte is read: way, number, which, flags, handler */
 	OP_PENDING,
@@ -38,7 +42,7 @@ enum op_kind {
 	/* a tracer's: mode, offset, length, selector, 1 + handler (0: it stays) */
 	OP_TRACE_SET,
 	OP_TRACE_GET,
-	/* a request that is wrong; is it about the handler, too? */
+	/* a wrong request; is it about the handler, too? */
 	OP_TRACE_BAD,
 	/* the tracee's call: way, number, byte, how it is resumed, salt */
 	OP_TRACE_CALL,
@@ -54,21 +58,21 @@ struct op {
 	uint16_t p[OP_PARAMS];
 };
 
-/* What the handler of OP_CALL does, once the byte allows again. */
+/* The action of the handler of OP_CALL after the byte allows again. */
 enum handler_action {
 	HANDLER_RETURN,
-	/* gives the call a result of its own */
+	/* gives the call another result */
 	HANDLER_RESULT,
-	/* has the call made again */
+	/* makes the call again */
 	HANDLER_RERUN,
 	/* leaves by siglongjmp() */
 	HANDLER_JUMP,
 	/* makes another foreign call under BLOCK */
 	HANDLER_NEST,
-	/* sets another configuration: the one that the extra gives, or none */
+	/* sets another configuration, given by the extra, or none */
 	HANDLER_REARM,
 	HANDLER_OFF,
-	/* attaches or detaches a handler, as the extra gives it */
+	/* attaches or detaches a handler, given by the extra */
 	HANDLER_ATTACH,
 	N_ACTIONS
 };
@@ -76,7 +80,7 @@ enum handler_action {
 /* The extra of OP_CALL: a sibling writes the byte. */
 #define EXTRA_SIBLING	1
 
-/* What OP_MEMORY does to the page. */
+/* The changes of the page by OP_MEMORY. */
 enum memory_state {
 	MEMORY_ZERO,
 	/* after BLOCK was written to it */
@@ -88,29 +92,29 @@ enum memory_state {
 	N_MEMORY
 };
 
-/* The flags of OP_SIGNAL and its like. */
+/* The flags of OP_SIGNAL and similar operations. */
 #define FLAG_NODEFER	1
 #define FLAG_RESETHAND	2
 #define FLAG_RESTART	4
 #define FLAG_ONSTACK	8
 
-/* How a tracee is resumed. */
+/* The ways to resume a tracee. */
 enum resume {
 	RESUME_CONT,
 	RESUME_SYSCALL,
 	RESUME_SYSEMU,
-	/* as the first, but the SIGSYS is not delivered */
+	/* like the first, but the SIGSYS is not delivered */
 	RESUME_SUPPRESS,
-	/* step by step over a call that goes on at the handler */
+	/* single steps over a call that goes on at the handler */
 	RESUME_STEP,
 	RESUME_SYSEMU_STEP,
 	N_RESUME
 };
 
 /*
- * struct random - where the random numbers come from
+ * struct random - the source of random numbers
  * @nodefer:	the handler was last set with SA_NODEFER
- * @direct:	handlers can be attached; if not, none of this has to do with it
+ * @direct:	handlers can be attached; if not, no operation concerns them
  */
 struct random {
 	uint64_t state;

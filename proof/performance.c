@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The calls of the fuzzer are made here: the handler, the state of the signals,
- * the sibling thread that helps, and the comparison of a call with its forecast.
+ * The calls of the fuzzer: the handler, the state of the signals, the sibling
+ * thread that helps, and the comparison of a call with its forecast.
  */
 #include "performance.h"
 
@@ -34,7 +34,9 @@ static void act(struct call *c, ucontext_t *uc)
 	case HANDLER_RERUN:
 		if (c->cell)
 			*c->cell->write = SUD_ALLOW;
-		/* If the frame's is wrong, that is for the comparison. */
+		/*
+		 * If the frame's address is wrong, the comparison reports it.
+		 */
 		SUD_REG_IP(uc) = c->way->ip - SUD_INSN_LEN;
 		break;
 	case HANDLER_JUMP:
@@ -62,7 +64,7 @@ static void act(struct call *c, ucontext_t *uc)
 }
 
 #if SUD_WORD_BITS == 64
-/* A dispatched call goes on at one of the handlers, which calls this. */
+/* A dispatched call goes on at a handler, which calls this function. */
 void handler_in_c(struct handler_frame *frame)
 {
 	struct call *c = plan;
@@ -81,7 +83,7 @@ void handler_in_c(struct handler_frame *frame)
 		records[n].direct = *frame;
 		records[n].frame = (uintptr_t)(frame + 1);
 	}
-	/* It goes on and on. */
+	/* It repeats without end. */
 	if (n > c->n)
 		siglongjmp(escape, 1);
 	if (n)
@@ -133,7 +135,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 	}
 	if (locked_in && n_records >= locked_in)
 		end_here();
-	/* It goes on and on. */
+	/* It repeats without end. */
 	if (n > c->n)
 		siglongjmp(escape, 1);
 	if (!n)
@@ -215,9 +217,9 @@ bool map_altstack(void)
 	       stack.ss_sp && !sigaltstack(&stack, NULL);
 }
 
-/* ---- A sibling thread that does what it is told ---- */
+/* ---- A sibling thread that executes requests ---- */
 
-/* Not more than that, and one, in a flood. */
+/* The most signals of a flood, which has at least one. */
 #define MAX_SIGNALS 64
 
 struct sibling sibling;
@@ -249,7 +251,7 @@ static void *sibling_thread(void *arg)
 				sibling_signal();
 			sched_yield();
 		}
-		/* A dispatch that is pending may have swallowed all others. */
+		/* A pending dispatch may have merged with all other signals. */
 		if (sibling.task == SIBLING_SIGNAL && sibling.sig == SIGSYS)
 			sibling_signal();
 		sem_post(&sibling.done);
@@ -289,7 +291,7 @@ void start_sibling(enum sibling_task task)
 	wait_sibling();
 	if (task != SIBLING_WRITE)
 		return;
-	/* From here on, until the call is made, no other one is. */
+	/* From here to the call, this thread makes no other call. */
 	sibling.ready = true;
 	while (!sibling.written)
 		;
@@ -301,7 +303,7 @@ void stop_sibling(void)
 	wait_sibling();
 }
 
-/* ---- One call, made and compared ---- */
+/* ---- One call and its comparison ---- */
 
 bool jumped;
 static long native_result;
@@ -309,7 +311,7 @@ static long native_result;
 static uint64_t vforked_result;
 pid_t vforked;
 
-/* It is off, and so it runs. */
+/* The child is off, so the call runs. */
 void call_by_vfork_child(struct call *c)
 {
 	pid_t pid, self = getpid();
@@ -331,7 +333,7 @@ void call_by_vfork_child(struct call *c)
 	     vforked_result);
 }
 
-/* The byte that it leaves is what its parent's call meets (rule L4). */
+/* The parent's call meets the byte that the child leaves (rule L4). */
 static void byte_by_vfork_child(const struct call *c)
 {
 	vforked = vfork();
@@ -397,7 +399,7 @@ void perform(struct call *c)
 					  want->selector);
 		return;
 	}
-	/* What comes of a wrong frame may be the end of the process. */
+	/* A wrong frame may end the process. */
 	if (c->n)
 		shared->rule = model_signal_rule(call_nr(c), c->rule);
 	way_load(c->way, call_nr(c), c->number ? c->number->call : CALL_OTHER,
@@ -419,7 +421,7 @@ const char *const reg_names[] = {
 #endif
 };
 
-/* The siginfo, and the frame as far as any call knows it. */
+/* The siginfo, and the part of the frame that is known for every call. */
 bool compare_siginfo(const siginfo_t *info, uint64_t nr, uint64_t ip,
 		     uint32_t arch)
 {
@@ -427,7 +429,7 @@ bool compare_siginfo(const siginfo_t *info, uint64_t nr, uint64_t ip,
 	const char *rule = model_signal_rule(nr, "D1");
 	const char *rest = (const char *)(&info->si_arch + 1);
 
-	/* Nothing of the kernel's leaks in the rest. */
+	/* The rest holds no content of kernel memory. */
 	for (; rest < (const char *)(info + 1); rest++) {
 		if (!same(rule, where, "what follows", 0, *rest))
 			return false;
@@ -443,7 +445,7 @@ bool compare_siginfo(const siginfo_t *info, uint64_t nr, uint64_t ip,
 }
 
 #if SUD_WORD_BITS == 64
-/* As the code at the handler's address found it. */
+/* The registers that the code at the handler's address found. */
 static bool compare_direct(struct record *r, const struct source *source)
 {
 	static const char where[] = "at the handler";
@@ -477,7 +479,7 @@ static bool compare_direct(struct record *r, const struct source *source)
 }
 #endif
 
-/* As the handler found it. */
+/* The registers that the handler found. */
 bool compare_record(struct record *r, const struct source *source)
 {
 	static const char where[] = "the frame";
@@ -519,7 +521,7 @@ bool compare_record(struct record *r, const struct source *source)
 	return true;
 }
 
-/* After the call. */
+/* The registers after the call. */
 bool compare_registers(const struct way *way, const char *rule,
 		       uint64_t ret)
 {
@@ -539,7 +541,7 @@ bool compare_registers(const struct way *way, const char *rule,
 	return true;
 }
 
-/* Is it a signal that a dispatch came by, or one in whose handler it was made? */
+/* Did this dispatch come by a signal, or from the handler of one that did? */
 static bool by_signal(const struct call *c, unsigned int i)
 {
 	if (c->source[i].entry && !c->source[i].way)

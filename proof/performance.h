@@ -11,12 +11,15 @@
 #define MAX_RECORDS	4
 
 struct record {
-	/* ENTRY_NONE: by SIGSYS; else there is no more than the last of these */
+	/*
+	 * ENTRY_NONE: by SIGSYS. Otherwise only the last of these fields is
+	 * set.
+	 */
 	enum entry_id entry;
 	siginfo_t info;
 	/* without its tail */
 	ucontext_t uc;
-	/* where on the stack it was */
+	/* its address on the stack */
 	uintptr_t frame;
 	struct handler_frame direct;
 };
@@ -32,7 +35,7 @@ struct sibling {
 	uint8_t byte;
 	int sig;
 	pid_t tid;
-	/* signals that were sent */
+	/* the number of signals sent */
 	volatile unsigned int sent;
 	volatile bool ready;
 	volatile bool written;
@@ -41,17 +44,20 @@ struct sibling {
 
 extern struct record records[MAX_RECORDS];
 extern volatile unsigned int n_records;
-/* The call that is being made. */
+/* The call in progress. */
 extern struct call *volatile plan;
 extern sigjmp_buf escape;
 
-/* Signals that are no dispatches: how many, and before how many of these. */
+/*
+ * The number of signals that are no dispatches, and the dispatches before
+ * them.
+ */
 extern volatile unsigned int n_others, others_after;
 extern volatile int other_code;
-/* Which instruction the last of these came before. */
+/* The instruction before which the last of these arrived. */
 extern volatile uint64_t other_ip;
 
-/* No native call is sure to run; so many dispatches are survived. */
+/* No native call is sure to run; the process survives this many dispatches. */
 extern volatile unsigned int locked_in;
 /* The last call left its handler by siglongjmp(). */
 extern bool jumped;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Syscall User Dispatch under load: everything at the same time, for a while,
- * and every call accounted for.
+ * Syscall User Dispatch under load: everything at the same time, for a while.
+ * Every call is accounted for.
  *
  * Workers are processes of several threads that arm themselves in all ways,
  * make calls that are dispatched, allowed and exempt, have children of all
@@ -9,13 +9,13 @@
  * killed and started anew, traced, and short of memory, so that their selectors
  * are swapped out.
  *
- * A foreign call is announced before it is made. Then either the handler counts
- * it as dispatched, or the thread as run; one that is neither was lost, and a
- * second SIGSYS for one call was one too many. The counters are in memory that
- * all share, so a thread that is killed leaves a balance that is even or short
- * of the one call that it was about.
+ * A thread counts a foreign call before it makes the call. Afterwards the
+ * handler counts it as dispatched, or the thread counts it as run. A call with
+ * neither was lost, and a second SIGSYS for one call is an error. The counters
+ * are in memory that all processes share. If a thread is killed, at most its
+ * call in progress has no result.
  *
- * What it prints is one total a line, and the result.
+ * It prints one total a line, and the result.
  */
 #include "sud_disk.h"
 #include "sud_ptrace.h"
@@ -29,23 +29,23 @@
 #define THREADS		3
 #define TRACERS		2
 
-/* Swap space, in pages. */
+/* The size of the swap space, in pages. */
 #define SWAP_PAGES	8192
 
-/* Seconds in which all have to end that were told to. */
+/* The seconds within which processes must end after the request. */
 #define PATIENCE	300
 
-/* The most complaints that are printed. */
+/* The number of complaints that are printed. */
 #define COMPLAINTS	20
 
 /*
- * Where the shared memory is, for who executes this program again; and it is
- * at one address, as its selector is told to tracers.
+ * The descriptor of the shared memory, for workers that execute this program
+ * again. It is at one address, because tracers get its selector's address.
  */
 #define SHARED_FD	100
 #define SHARED_AT	0x10000000UL
 
-/* ---- What is counted, and where ---- */
+/* ---- The counters ---- */
 
 enum count {
 	EXEMPT,		/* native calls of a thread that blocks foreign ones */
@@ -53,7 +53,7 @@ enum count {
 	REARMED,
 	FORKED, VFORKED, CLONED, THREADED, EXECED_CHILD, EXECED,
 	FLOODED,	/* SIGSYS of siblings that arrived */
-	WITHOUT_INFO,	/* SIGSYS of whoever, without their siginfo */
+	WITHOUT_INFO,	/* SIGSYS without their siginfo */
 	SIGUSR1S,
 	KILLED,
 	TRACED, GOT, SET, STOPS,
@@ -85,9 +85,9 @@ static const char *const count_names[COUNTS] = {
 };
 
 /*
- * The foreign calls of a thread: in the program, or in its handler of SIGUSR1.
- * Between two of them, made is the sum of the others less doubled. Each is
- * written by the thread alone, and by settle() when that is dead.
+ * The foreign calls of a thread, in the program or in its handler of SIGUSR1.
+ * Between two of them, made is the sum of the others minus doubled. Only the
+ * thread writes it, and settle() after the thread's end.
  */
 struct calls {
 	volatile unsigned int made;
@@ -96,30 +96,30 @@ struct calls {
 	volatile unsigned int bare;	/* dispatched, without the siginfo */
 	volatile unsigned int lost;
 	volatile unsigned int doubled;
-	volatile unsigned int interrupted;	/* by death */
+	volatile unsigned int interrupted;	/* by its end */
 
-	/* Of the call that is being made. */
+	/* The call in progress. */
 	volatile long nr;
 	volatile bool rerun;
-	/* SIGSYS that were no dispatch. */
+	/* SIGSYS that were no dispatches. */
 	volatile unsigned int others;
 };
 
 enum { IN_PROGRAM, IN_HANDLER, LEVELS };
 
-/* What a thread has armed. */
+/* The configurations of a thread. */
 enum { OFF, OWN_SELECTOR, SHARED_SELECTOR, ARMINGS };
 
 struct actor {
 	unsigned int count[COUNTS];
 
-	/* Of a worker's thread, while it may be traced and flooded. */
+	/* The thread of a worker while it may be traced and flooded. */
 	volatile pid_t tid;
 	/* Signals that the flooder sent. */
 	volatile unsigned int taken;
 	/* Its next dispatch finds the selector swapped out. */
 	volatile bool swapping;
-	/* They differ while it arms itself. */
+	/* They differ while the thread arms itself. */
 	volatile unsigned int armed, arming;
 	volatile uint8_t *volatile selector;
 
@@ -129,12 +129,12 @@ struct actor {
 
 struct worker {
 	volatile pid_t pid;
-	/* Its threads are what they say: it is not about to execute itself. */
+	/* Its threads are valid: it is not about to execute itself. */
 	volatile bool ready;
 	bool killed;
-	/* By SIGSYS, too. Where it is not, every SIGSYS is a dispatch. */
+	/* SIGSYS are sent, too. If not, every SIGSYS is a dispatch. */
 	bool flooded;
-	/* How often it was started, and what it has done since. */
+	/* The number of starts, and the actions since the last one. */
 	unsigned int life;
 	unsigned int turns;
 	struct actor thread[THREADS];
@@ -142,7 +142,7 @@ struct worker {
 };
 
 static struct shared {
-	/* On a page of its own: the selector that all threads may share. */
+	/* On its own page: the selector that all threads may share. */
 	volatile uint8_t selector __attribute__((aligned(4096)));
 
 	volatile bool stop __attribute__((aligned(4096)));
@@ -150,7 +150,7 @@ static struct shared {
 	unsigned int seed;
 	bool faults;
 	bool inclusive;
-	/* So that every kind gets its turn. */
+	/* Ensures that every kind has its turn. */
 	unsigned int children;
 	struct actor main;
 	struct actor tracer[TRACERS];
@@ -216,8 +216,8 @@ static double now(void)
 /* ---- Foreign calls ---- */
 
 /*
- * Nobody implements these numbers, so the calls fail with ENOSYS where they
- * run. From the number one knows what the call is to come to.
+ * No kernel implements these numbers, so the calls fail with ENOSYS if they
+ * run. The number gives the expected fate of the call.
  */
 enum kind { DISPATCHED, ALLOWED, EITHER, RERUN, NATIVE, KINDS };
 
@@ -236,7 +236,7 @@ static enum kind kind_of(long nr)
 						       KINDS;
 }
 
-/* What the handler makes a call return. */
+/* The result that the handler gives a call. */
 static long answer(long nr)
 {
 	return nr ^ 0x10000;
@@ -279,7 +279,7 @@ static void on_sigsys(int sig, siginfo_t *info, void *context)
 		complain("a SIGSYS with si_code %d", info->si_code);
 }
 
-/* Calls that were announced, and of which nothing has come yet. */
+/* Calls that began and have no result yet. */
 static int balance(const struct calls *c)
 {
 	return c->made - c->dispatched - c->ran - c->bare - c->lost -
@@ -287,8 +287,8 @@ static int balance(const struct calls *c)
 }
 
 /*
- * Make one, in a thread that knows what it will come to. EITHER way is all
- * right where others flip the selector.
+ * Make one call whose fate the thread knows. EITHER fate is correct while
+ * other threads change the selector.
  */
 static void foreign(enum kind kind)
 {
@@ -340,7 +340,7 @@ static void call_native(void)
 	count(EXEMPT);
 }
 
-/* One call of a kind that can be had as the thread is armed. */
+/* Make one call of a kind that this configuration allows. */
 static void call(void)
 {
 	static const enum kind kinds[] = {
@@ -374,7 +374,9 @@ static void on_sigusr1(int sig, siginfo_t *info, void *context)
 
 	count(SIGUSR1S);
 	self->taken++;
-	/* While the thread arms itself nobody knows which one holds. */
+	/*
+	 * While the thread arms itself, either configuration may be in force.
+	 */
 	if (self->armed == self->arming) {
 		self->level = IN_HANDLER;
 		call();
@@ -384,9 +386,9 @@ static void on_sigusr1(int sig, siginfo_t *info, void *context)
 	errno = error;
 }
 
-/* ---- What else a thread does ---- */
+/* ---- Other actions of a thread ---- */
 
-/* The same region as the other one says it. */
+/* The same region in the other mode. */
 static struct ptrace_sud_config config(unsigned int arming, bool inclusive,
 				       volatile uint8_t *own)
 {
@@ -408,7 +410,7 @@ static void arm(void)
 	struct ptrace_sud_config c = config(arming, inclusive, self->selector);
 	long ret;
 
-	/* This one must leave everything as it was. */
+	/* A failing call must change nothing. */
 	if (any(2) && sud_arm(SUD_EXCL, 1, 0, self->selector) != -EINVAL)
 		complain("an empty region was taken");
 
@@ -420,7 +422,7 @@ static void arm(void)
 	count(REARMED);
 }
 
-/* A dispatch that has to read the selector in. */
+/* A dispatch whose selector must be read from the swap space. */
 static void swapped(void)
 {
 	unsigned int tries;
@@ -442,7 +444,7 @@ static void swapped(void)
 	self->swapping = false;
 }
 
-/* In children: is dispatch off, though the parent's selector blocks? */
+/* In children: dispatch must be off, although the parent's selector blocks. */
 static int child(void *arg)
 {
 	return sud_foreign_call(nr_of(ALLOWED, 0), 1, 2, 3, 4, 5, 6) ==
@@ -454,7 +456,7 @@ static void *child_thread(void *arg)
 	return child(NULL) ? arg : NULL;
 }
 
-/* There may be none, and no allocation may be had of what there is. */
+/* With too little memory, an allocation may fail. */
 static void no_memory(const char *what)
 {
 	if (errno == ENOMEM || errno == EAGAIN)
@@ -496,7 +498,10 @@ static void mask_signals(int how)
 	pthread_sigmask(how, &set, NULL);
 }
 
-/* What is pending would find no handler yet. Kills the other threads. */
+/*
+ * Pending signals would find no handler in the new program. Kills the other
+ * threads.
+ */
 static void execute_self(void)
 {
 	char name[16];
@@ -510,7 +515,7 @@ static void execute_self(void)
 	complain("exec: %s", strerror(errno));
 }
 
-/* Or become one's own successor. */
+/* Or execute this program again. */
 static void have_child(void)
 {
 	char stack[16384] __attribute__((aligned(16)));
@@ -572,7 +577,7 @@ static void settle_calls(struct calls *c, bool killed)
 	if (killed && left == 1) {
 		c->interrupted++;
 	} else if (left) {
-		/* In one store, as the settling may be killed, too. */
+		/* Done in one store, because settle() may be killed, too. */
 		if (left > 0)
 			c->lost += left;
 		else
@@ -581,7 +586,7 @@ static void settle_calls(struct calls *c, bool killed)
 	}
 }
 
-/* What the threads of a worker left behind; were they killed? */
+/* Account for the threads of an ended worker. Were they killed? */
 static void settle(struct worker *w, bool killed)
 {
 	unsigned int i, level;
@@ -634,7 +639,7 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
-/* Preferably one that is about to sleep in the midst of a dispatch. */
+/* Prefer a thread that is about to sleep during a dispatch. */
 static struct actor *choose_target(void)
 {
 	unsigned int i;
@@ -647,9 +652,9 @@ static struct actor *choose_target(void)
 }
 
 /*
- * A thread that does not run takes one signal however many are sent, and only
- * one that runs or sleeps there can be at a call. So go on until it has taken
- * some, within reason. Then let up, or no fork() would come to its end.
+ * A thread that does not run takes only one of many signals. Only a thread
+ * that runs or sleeps there can be at a call. So send until it has taken some,
+ * up to a limit. Then pause, because no fork() would end otherwise.
  */
 static void *run_flooder(void *arg)
 {
@@ -697,7 +702,7 @@ static void run_worker(struct worker *w)
 	if (shared->faults && !make_it_fail())
 		complain("/proc/self/make-it-fail: %s", strerror(errno));
 
-	/* So that neither handler interrupts the other. */
+	/* Each handler blocks the other signal. */
 	act.sa_sigaction = on_sigsys;
 	sigaddset(&act.sa_mask, SIGUSR1);
 	sigaction(SIGSYS, &act, NULL);
@@ -707,7 +712,7 @@ static void run_worker(struct worker *w)
 	if (child(NULL))
 		complain("a worker was not off");
 
-	/* Before there is a thread that could execute itself. */
+	/* Before any thread can execute the program again. */
 	w->ready = true;
 	for (i = 1; i <= THREADS; i++) {
 		errno = i == THREADS ?
@@ -730,7 +735,7 @@ static void run_worker(struct worker *w)
 
 /* ---- Tracers ---- */
 
-/* Of the one tracee: also an event, also of one that died or changed its tid. */
+/* Wait for the one tracee: a stop, an event, an end or a change of its tid. */
 static pid_t wait_tracee(int *stop)
 {
 	int status;
@@ -745,13 +750,13 @@ static pid_t wait_tracee(int *stop)
 	return tid;
 }
 
-/* Let it have the signal that it stopped for; no other stop has one for it. */
+/* The signal to pass on; only a stop for a signal has one. */
 static int signal_of(int stop)
 {
 	return stop == SIGTRAP || stop == SIGSTOP || stop > 0x7f ? 0 : stop;
 }
 
-/* Did that do? A tracee that was killed is no trouble. */
+/* Did it succeed? A tracee that was killed is no error. */
 static bool done(const char *what, long ret)
 {
 	if (ret && ret != -ESRCH)
@@ -759,7 +764,7 @@ static bool done(const char *what, long ret)
 	return !ret;
 }
 
-/* Once it is stopped: it is what it says, and what one makes it. */
+/* Check and change the configuration of the stopped tracee. */
 static void look_at(pid_t tid, struct worker *w, const struct actor *thread)
 {
 	struct ptrace_sud_config got, want, again, off = sud_config_off();
@@ -784,7 +789,7 @@ static void look_at(pid_t tid, struct worker *w, const struct actor *thread)
 		return;
 	}
 
-	/* Off and on again; but the region said the other way. */
+	/* Off and on again, with the same region in the other mode. */
 	if (!shared->inclusive)
 		want = got;
 	else
@@ -803,7 +808,7 @@ static void look_at(pid_t tid, struct worker *w, const struct actor *thread)
 	count(SET);
 }
 
-/* Its calls are seen in pairs of entry and exit, and no dispatched one is. */
+/* Its calls show pairs of entry and exit. A dispatched call shows none. */
 static void look_at_call(pid_t tid, bool *entered)
 {
 	struct ptrace_syscall_info info;
@@ -823,7 +828,7 @@ static void look_at_call(pid_t tid, bool *entered)
 			 (long long)info.entry.nr);
 }
 
-/* Without the latter, exec sends a SIGTRAP that may outlive the tracing. */
+/* Without TRACEEXEC, exec sends a SIGTRAP that may outlive the tracing. */
 #define TRACE_OPTIONS	(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)
 
 static void trace(struct worker *w, const struct actor *thread)
@@ -860,7 +865,7 @@ static void trace(struct worker *w, const struct actor *thread)
 		if (stop == SUD_STOP_SYSCALL)
 			look_at_call(tid, &entered);
 	}
-	/* If it dies meanwhile it is to be waited for. */
+	/* If it died meanwhile, it must be reaped. */
 	if (sud_ptrace(PTRACE_DETACH, tid, 0, signal_of(stop))) {
 		while (wait_tracee(&stop) >= 0)
 			sud_ptrace(PTRACE_DETACH, tid, 0, signal_of(stop));
@@ -882,7 +887,7 @@ static void run_tracer(struct actor *me)
 
 /* ---- The shortage of memory ---- */
 
-/* In bytes; 0 if it cannot be had. */
+/* In bytes; 0 if it is unknown. */
 static unsigned long long meminfo_of(const char *name)
 {
 	unsigned long long value = 0;
@@ -901,7 +906,7 @@ static unsigned long long meminfo_of(const char *name)
 	return value;
 }
 
-/* Wants all that is there, and half of the swap space. */
+/* Use all available memory, and half of the swap space. */
 static void run_hog(void)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
@@ -930,7 +935,7 @@ static void run_hog(void)
 	_exit(EXIT_SUCCESS);
 }
 
-/* ---- All together ---- */
+/* ---- The main process ---- */
 
 static pid_t tracers[TRACERS], hog;
 
@@ -949,7 +954,7 @@ static void start_worker(struct worker *w)
 		no_memory("fork");
 }
 
-/* Return: is it one of ours, rather than a child that a dead worker left? */
+/* Return: true for our own process, false for the child of a dead worker. */
 static bool bury(pid_t child, int status)
 {
 	unsigned int i;
@@ -1030,7 +1035,10 @@ static void run(double seconds, bool hungry)
 	while (now() < end) {
 		usleep(20000 + any(100000));
 		reap();
-		/* Having lived for a while, or nothing would come of it. */
+		/*
+		 * Only workers that have run for a while, so that they make
+		 * progress.
+		 */
 		w = &shared->worker[any(WORKERS)];
 		if (w->pid && w->turns > any(500)) {
 			w->killed = true;
@@ -1074,7 +1082,7 @@ static void print(const char *name, unsigned int value)
 	printf("%s\t%u\n", name, value);
 }
 
-/* Return: did all happen that has to, and nothing that has not? */
+/* Return: true if everything required happened, and nothing wrong did. */
 static bool report(bool swap)
 {
 	unsigned int total[COUNTS] = { 0 }, i, j, level;
@@ -1114,7 +1122,7 @@ static bool report(bool swap)
 
 	ok = !sum.lost && !sum.doubled && !total[WRONG] &&
 	     sum.made == sum.dispatched + sum.ran + sum.bare + sum.interrupted;
-	/* A soak in which something did not happen shows nothing of it. */
+	/* If something did not happen, the soak proves nothing about it. */
 	for (i = 0; i < COUNTS; i++) {
 		if (total[i] || i == WRONG || i == FAILED ||
 		    (i == SWAPPED && !swap) ||
@@ -1156,7 +1164,7 @@ static int explain(const char *name)
 {
 	fprintf(stderr, "usage: %s [-t SECONDS] [-s SEED] [-m] [-f]\n"
 		"  -t  how long (60)\n"
-		"  -s  for what is left to chance (the time)\n"
+		"  -s  random seed (the time)\n"
 		"  -m  take all memory, so that the kernel has to swap\n"
 		"  -f  allocations fail: /sys/kernel/debug/failslab is set up,\n"
 		"      task-filter on, and SIGSYS may come without siginfo\n",
@@ -1225,7 +1233,7 @@ int main(int argc, char **argv)
 		  sud_disk_swapon(&disk);
 	if (trouble)
 		printf("# no swap space: %s: %s\n", trouble, strerror(errno));
-	/* The children of workers that are killed come to us. */
+	/* The children of killed workers become ours. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL);
 
 	run(seconds, hungry);

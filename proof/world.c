@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The world in which the fuzzer makes its calls: the bytes that can serve as a
- * selector, the ways into the kernel, and system calls of which it is known
- * what they do. All of it lies at fixed addresses below SUD_NATIVE, so that
- * addresses mean the same in every run.
+ * selector, the ways into the kernel, and system calls with known effects. All
+ * of it is at fixed addresses below SUD_NATIVE, so that addresses mean the
+ * same in every run.
  */
 #include "world.h"
 
@@ -44,7 +44,7 @@ struct cell *cell_at(uint64_t addr)
 		if (cells[i].addr == addr)
 			return &cells[i];
 	}
-	/* Not one that a configuration can have. */
+	/* No configuration can have this address. */
 	return &cells[CELL_GONE];
 }
 
@@ -109,7 +109,7 @@ bool cells_unshare(void)
 }
 
 /**
- * cells_map - map what has to be there of them, all zero
+ * cells_map - map those that must be present, all zero
  *
  * Return: true if that worked.
  */
@@ -118,7 +118,7 @@ bool cells_map(void)
 	const int rw = PROT_READ | PROT_WRITE;
 	enum cell_id id;
 
-	/* As system calls get them. */
+	/* In the form in which system calls get them. */
 	for (id = 0; id < N_CELLS; id++)
 		cells[id].addr = (sud_uword)cells[id].addr;
 	if (!block_open() || !cells_unshare() ||
@@ -134,7 +134,7 @@ bool cells_map(void)
 }
 
 /**
- * cells_restore - let every byte hold again what it should
+ * cells_restore - restore the value of every byte
  *
  * A child that shared the memory may have left something else.
  */
@@ -215,7 +215,7 @@ static inline bool ways_add_others(void)
 	sud_regs->target.offset = landing.entry;
 	way->ip = landing.ip;
 	way->pushed = 16;
-	/* It does not save them, and 64-bit kernels spoil some. */
+	/* The vDSO does not save them, and 64-bit kernels change some. */
 	if (!strcmp(landing.by, "sysenter"))
 		way->flags &= ~ARITHMETIC_FLAGS;
 	return true;
@@ -223,7 +223,7 @@ static inline bool ways_add_others(void)
 #endif
 
 /**
- * ways_map - put the templates where they belong
+ * ways_map - copy the templates to their addresses
  *
  * Return: true if that worked.
  */
@@ -233,7 +233,7 @@ bool ways_map(void)
 
 	if (!sud_foreign_map() || !sud_regs_map())
 		return false;
-	/* The vector registers are left to the tests: they take time. */
+	/* The selftests check the vector registers, because that takes time. */
 	sud_regs->xmask = 0;
 	own->name = SUD_WORD_BITS == 64 ? "syscall" : "int80";
 	own->code = SUD_REGS_CODE;
@@ -271,7 +271,7 @@ struct number numbers_64[] = {
 	/* negative as an int, and yet positive in 64 bits */
 	NUMBER(0x80000000, CALL_OTHER), NUMBER(0xffffffff, CALL_OTHER),
 	NUMBER(0xfffffe00, CALL_OTHER), NUMBER(0xfffffdfe, CALL_OTHER),
-	/* a high half that the int does not show: close() to some kernels */
+	/* a high half that the int does not show: close() on some kernels */
 	NUMBER(0x1234567800000003, CALL_OTHER),
 	NUMBER(0x100000003, CALL_OTHER),
 	NUMBER(0x8000000000000003, CALL_OTHER),
@@ -301,7 +301,7 @@ unsigned int way_nr_prctl(const struct way *way)
 	return way->ia32 ? 172 : SYS_prctl;
 }
 
-/* Where getcpu() writes. */
+/* The memory that getcpu() writes. */
 volatile uint32_t *cpu_written(void)
 {
 	return (uint32_t *)sud_regs->xframe;
@@ -366,7 +366,7 @@ void way_load(const struct way *way, uint64_t nr,
 		break;
 	}
 	way_args(way, args);
-	/* A 32-bit call does not see what the register has above. */
+	/* A 32-bit call ignores the upper half of the register. */
 	sud_regs->in[SUD_AX] = (sud_uword)nr;
 	if (way->ia32)
 		sud_regs->in[SUD_AX] = (uint32_t)nr |
@@ -391,7 +391,7 @@ uint64_t way_expected(const struct way *way, unsigned int reg,
 	if (reg == SUD_AX)
 		return (sud_uword)ax;
 #if SUD_WORD_BITS == 64
-	/* The processor's own doing. */
+	/* The processor itself writes these. */
 	if (!way->ia32 && reg == SUD_CX)
 		return way->ip;
 	if (!way->ia32 && reg == SUD_R11)
@@ -401,11 +401,11 @@ uint64_t way_expected(const struct way *way, unsigned int reg,
 }
 
 /**
- * numbers_learn - what each call returns, by each way, when it runs
+ * numbers_learn - learn the result of each call by each way
  *
  * The caller is not armed.
  *
- * Return: NULL, or the name of the way that makes no sense.
+ * Return: NULL, or the name of the way with impossible results.
  */
 const char *numbers_learn(void)
 {
@@ -417,7 +417,7 @@ const char *numbers_learn(void)
 	for (way = ways; way < ways + N_WAYS; way++) {
 		for (i = 0; way->there && i < n_numbers_64; i++) {
 			number = way_number(way, i);
-			/* Does the kernel have x32, as the last one told? */
+			/* Does the kernel have x32? The last number tells. */
 			if (number->call == CALL_EXIT && number->nr & BIT30 &&
 			    number[-1].ran[way - ways] == -(sud_uword)ENOSYS)
 				number->call = CALL_OTHER;

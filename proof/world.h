@@ -12,17 +12,17 @@ enum cell_id {
 	CELL_PLAIN,
 	/* the last byte of the last mapped page */
 	CELL_LAST,
-	/* the same page of a file, to be written and to be read only */
+	/* the same page of a file, once writable and once read-only */
 	CELL_SHARED,
 	CELL_READONLY,
-	/* on a page of which OP_MEMORY changes the state */
+	/* on a page whose state OP_MEMORY changes */
 	CELL_MOVING,
 	/* bytes that cannot be read: PROT_NONE, unmapped, past end of file */
 	CELL_NONE,
 	CELL_GONE,
 	CELL_PAST_END,
 	CELL_LOW,
-	/* CELL_PLAIN with a bit more than a 32-bit pointer has */
+	/* CELL_PLAIN, with a bit more than a 32-bit pointer holds */
 	CELL_WIDE,
 	CELL_4G,
 	/* the kernel's */
@@ -35,10 +35,10 @@ enum cell_id {
 /**
  * struct cell - a byte that may serve as a selector
  * @addr:	its address, as an argument; more than a pointer of x32
- * @name:	what reports call it
+ * @name:	its name in reports
  * @write:	where it can be written, or NULL
  * @readable:	can it be read at @addr?
- * @value:	what it holds between operations
+ * @value:	its value between operations
  */
 struct cell {
 	uint64_t addr;
@@ -62,11 +62,11 @@ enum way_id {
 };
 
 /**
- * struct way - a template of sud_regs.h, and what the kernel sees of its call
- * @name:	what reports call it
- * @code:	where it stands
+ * struct way - a template of sud_regs.h, and its call as the kernel sees it
+ * @name:	its name in reports
+ * @code:	its address
  * @ip:		the address after the instruction
- * @pushed:	what the stack then holds beyond the template's own
+ * @pushed:	the additional bytes on the stack at that point
  * @flags:	those that are kept, of FLAGS
  * @ia32:	is it a 32-bit call?
  * @there:	does this kernel have it?
@@ -89,8 +89,8 @@ enum call_id { CALL_CLOSE, CALL_GETPPID, CALL_GETCPU, CALL_OTHER, CALL_EXIT };
 /**
  * struct number - a system call
  * @nr:		its number
- * @call:	what it does if it runs: CALL_OTHER gives an error, and no more
- * @ran:	by which result each way tells that it ran
+ * @call:	its effect if it runs: CALL_OTHER only gives an error
+ * @ran:	the result by each way if it ran
  */
 struct number {
 	uint64_t nr;
@@ -105,7 +105,7 @@ struct number {
 
 extern struct cell cells[N_CELLS];
 extern struct way ways[N_WAYS];
-/* By the syscall instruction, and by any other one. */
+/* For the syscall instruction, and for any other one. */
 extern struct number numbers_64[], numbers_32[];
 extern const unsigned int n_numbers_64;
 /* A file of one page that is full of BLOCK. */

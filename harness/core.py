@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What all rooms of the harness share: places, errors, locks, steps, and commands of others.
 
-Results go to stdout. What is said to people goes to stderr.
+Results go to stdout. Messages go to stderr.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ HELD = {}
 
 
 def built(name):
-    """Where what is built of the base is: the patched tree, or a configuration's kernel."""
+    """The directory of a build of the base: the patched tree, or a configuration's kernel."""
     from harness.source import base    # it needs this module
     return base.built() / name
 
@@ -37,7 +37,7 @@ class Error(Exception):
 
 
 def say(*lines):
-    """Tell people something."""
+    """Print a message to stderr."""
     print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 
@@ -70,7 +70,7 @@ def every(report):
 
 
 def need_space(directory, megabytes, purpose):
-    """Check for disk space before a step: a full disk shows in strange ways."""
+    """Check for disk space before a step: the errors of a full disk mislead."""
     os.makedirs(directory, exist_ok=True)
     free = shutil.disk_usage(directory).free >> 20
     if free < megabytes:
@@ -83,12 +83,12 @@ def lock(name):
     if name in HELD:
         return
     os.makedirs(BUILD, exist_ok=True)
-    # Not inherited by the processes that are started.
+    # Child processes do not inherit it.
     HELD[name] = open(os.path.join(BUILD, f".lock-{name}"), "w", encoding="utf-8")
     try:
         fcntl.flock(HELD[name], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        say(f"* Waiting for another run that is at work on {BUILD} ({name})")
+        say(f"* Waiting for another run that uses {BUILD} ({name})")
         fcntl.flock(HELD[name], fcntl.LOCK_EX)
 
 
@@ -126,23 +126,23 @@ def run(*command, **options):
     try:
         return subprocess.run([HARNESS / "do", *command], **options)
     except subprocess.CalledProcessError as failed:
-        # The command has told its cause.
+        # The command has printed the cause.
         raise Error(f"harness/do {' '.join(map(str, command))} failed", failed.returncode) from None
 
 
 def output(*command, **options):
-    """What such a command prints, without the newline at the end."""
+    """The output of such a command, without the newline at the end."""
     return run(*command, stdout=subprocess.PIPE, text=True, **options).stdout.rstrip("\n")
 
 
 def git_environment():
-    """For git in a tree of the build directory: not the user's configuration, nor the directory that make was called from."""
+    """The environment for git in a tree of the build directory, without the user's configuration and make's directory."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
             "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_OPTIONAL_LOCKS": "0"}
 
 
 def shown(path):
-    """A path as people are told of it: from the repository on."""
+    """A path for messages: relative to the repository."""
     path = pathlib.Path(path)
     return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 

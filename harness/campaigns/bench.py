@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a system call costs: the selftests' benchmark without and with the series, and with direct dispatch.
+"""The cost of a system call: the selftests' benchmark without and with the series, and with direct dispatch.
 
 Without an option, on the configurations bench-unpatched, bench and bench-direct, in turns, three boots each: the table,
 the chart, and the code compared go to results/. With --guard, on x86_64-original and on KERNEL (x86_64; or direct, or
@@ -29,20 +29,20 @@ from harness.campaigns import campaign
 
 UNPATCHED, PATCHED, DIRECT = "unpatched", "patched", "direct"
 CALLS = ("unarmed", "exempt", "allow", "sigsys")
-# What only a kernel with direct dispatch can do, by the syscall instruction only.
+# Measures of direct dispatch, which has only the syscall instruction.
 DIRECT_CALLS = ("direct", "direct-save")
 BOOTS = 3
 LIMITS = campaign.RESULTS / "limits.tsv"
 
-# What all system calls of an x86-64 kernel pass: by syscall, int 0x80, and sysenter or AMD's syscall.
+# The functions that all system calls of an x86-64 kernel pass: by syscall, int 0x80, and sysenter or AMD's syscall.
 FUNCTIONS = ("syscall_enter_from_user_mode", "syscall_enter_from_user_mode_prepare", "syscall_enter_from_user_mode_work",
              "syscall_exit_to_user_mode", "do_syscall_64", "do_int80_syscall_32", "do_fast_syscall_32")
 
-# No thread can be armed on the unpatched kernel. All the rest is compared with itself.
+# No thread can be armed on the unpatched kernel. Other measures are compared with the same measure there.
 AGAINST = {"exempt": "unarmed", "allow": "unarmed", "sigsys": "unarmed", "direct": "unarmed", "direct-save": "unarmed",
            "fork-armed": "fork", "exec-armed": "exec"}
 
-# Whose limits there are, in the order of the columns of limits.tsv.
+# The kernels with limits, in the order of the columns of limits.tsv.
 KERNELS = ("bench", "bench-direct", "x86_64", "direct")
 
 # The allowance for a figure: nothing is rounded, but a timer may tick.
@@ -108,7 +108,7 @@ class Bench:
         return figures[key].value - base.value if base else None
 
     def table(self):
-        """What goes to bench.tsv."""
+        """The lines of bench.tsv."""
         yield "# Made by make bench. Spread: from the least first quartile to the greatest third, of all boots."
         yield "\t".join(("abi", "entry", "measure", "unit", "unpatched", "ours", "difference",
                          "against", "spread", "boots", "calls"))
@@ -135,7 +135,7 @@ class Bench:
             yield f'{figure.value:.1f}\t"{label}"\t"{figure.value:,.0f}"'
 
     def judge(self, figures, limits, where=""):
-        """[what is wrong with FIGURES], and how many are right."""
+        """[errors in FIGURES], and the number of correct figures."""
         wrong, right = [], 0
         for key, limit in limits.items():
             name = " ".join(key) + where
@@ -164,7 +164,7 @@ def read_limits(path, kernel):
 
 
 def judge(runs, limits, of):
-    """Print the table, and what exceeds the limits of the kernel OF; the exit status."""
+    """Print the table, and the figures that exceed the limits of the kernel OF; the exit status."""
     bench = Bench(runs)
     print("\n".join(bench.table()))
     wrong, right = bench.judge(bench.patched, read_limits(limits, of))
@@ -179,7 +179,7 @@ def judge(runs, limits, of):
 # ---- The code ----
 
 def printed(*command):
-    """What a command of others prints."""
+    """The output of an external command."""
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
@@ -194,7 +194,7 @@ def code(configuration, function):
 
 
 def compare_code():
-    """What the series does to the code that every system call passes, and to the kernel's size; lines of text."""
+    """The effect of the series on the code that every system call passes, and on the kernel's size; lines of text."""
     for configuration in ("bench-unpatched", "bench"):
         if not (core.built(configuration) / "vmlinux").exists():
             raise core.Error(f"the kernel {configuration} is not built; run: make bench")
@@ -218,7 +218,7 @@ class Campaign:
         self.out, self.kinds, self.clock = out, kinds, clock
 
     def command(self, measures):
-        """All three programs, and a last line that tells that they ended well. What is measured beside the calls has
+        """All three programs, and a last line if they ended well. What is measured beside the calls has
         nothing to do with the ABI, and 32-bit threads need a futex() that the configuration lacks."""
         calls = measures or CALLS
         said = {"64": measures, "32": [call for call in calls if call not in DIRECT_CALLS], "x32": calls}
@@ -274,7 +274,7 @@ def measure(guarded):
         core.run("kernel", configuration)
     guests = Campaign(out, kinds, ("-n", "50") if accel else ("-t",))
     if accel:
-        # Better told at once than after all that would be emulated.
+        # Checked first, because the emulation takes long.
         core.run("pack", "--out", out / "probe.cpio", "--", "true")
         guests.boot("bench", "probe", "probe")
     # make check has them.
@@ -303,7 +303,7 @@ def measure(guarded):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="harness/do bench", description="Measure what a system call costs.")
+    parser = argparse.ArgumentParser(prog="harness/do bench", description="Measure the cost of a system call.")
     parser.add_argument("--guard", nargs="?", const="x86_64", metavar="KERNEL", help="measure once, on KERNEL (x86_64)")
     parser.add_argument("--code", action="store_true", help="only compare the code of the kernels, which are built")
     parser.add_argument("--runs", metavar="DIR", help="only judge the runs there")

@@ -5,7 +5,7 @@ Each commit's kernel and selftests are built, one after another in one place, an
 run on it. A test must pass, unless it is to be skipped (on a kernel without the feature as skips.tsv says), or is about
 a commit that is not there yet (bisectable.tsv): then it must not pass. The last line printed counts the tests.
 
-What was built or run before stands, by the commit's id and by the bytes that were booted. build/bisectable/ has
+Earlier builds and runs are reused, by the commit's id and by the bytes that were booted. build/bisectable/ has
 everything, the table goes to results/.
 """
 
@@ -31,14 +31,14 @@ CONFIGURATION = "x86_64"
 
 
 class Prefix:
-    """One of the kernels: what was done with it, and what the tests said."""
+    """One of the kernels: its build, and the results of its tests."""
 
     def __init__(self, number, feature, run, seconds, subject):
         self.number, self.feature, self.run = number, feature, run
         self.seconds, self.subject = int(seconds), subject
         self.booted = False
         self.report = judge.Report()
-        self.later = 0          # tests of what is not there yet
+        self.later = 0          # tests of later commits
 
     def judge(self, runs, present, later, skips, splats):
         """PRESENT: the subjects so far. LATER: (subject, pattern) of tests. Of the lists, the paths."""
@@ -61,7 +61,7 @@ class Prefix:
                             judge.read_splats(splats, lacks), self.report)
 
     def set_later_aside(self, patterns):
-        """Takes the tests of what is not there yet out of the report, and returns their names; they must not pass."""
+        """Take the tests of later commits out of the report. Returns their names; they must not pass."""
         kept, aside = [], set()
         for name, result, reason in self.report.results:
             if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
@@ -168,7 +168,7 @@ def run(number, commit):
 
 
 def run_all(commits):
-    """Boot all that builds; writes OUT/prefixes."""
+    """Boot all kernels that build; writes OUT/prefixes."""
     core.run("selftests")
     campaign.select(campaign.TESTS, OUT / "tests")
     core.run("pack", "--out", OUT / "initrd.cpio", "--tree", f"{campaign.KSELFTEST}:/kselftest",

@@ -22,7 +22,7 @@ GUEST = ("QEMU_CPU", "QEMU_ARGS", "APPEND", "MEM", "SMP", "ACCEL", "SLOW", "SAYS
 
 
 def begin(name, keep=()):
-    """Take the campaign's lock, and forget the caller's variables that would change its guests, but for those to KEEP."""
+    """Take the campaign's lock, and unset the caller's variables that would change its guests, except those to KEEP."""
     os.chdir(core.ROOT)
     core.lock(name)
     for variable in set(GUEST).difference(keep):
@@ -47,7 +47,7 @@ def select(pattern, path):
 def guest(kernel, initrd, mode, out, timeout, append="", stderr=None, **environment):
     """Boot a guest in that mode of harness/do boot; what it leaves is in OUT. Returns boot's process, which has ended.
 
-    Whether the guest came to its end is for the judge to say: the status is not checked. TIMEOUT is in seconds."""
+    The judge decides whether the guest came to its end: the status is not checked. TIMEOUT is in seconds."""
     return core.run("boot", "--kernel", kernel, "--initrd", initrd, "--mode", mode, "--out", out,
                     "--timeout", str(timeout), "--append", append, env={**os.environ, **environment},
                     stdout=subprocess.DEVNULL, stderr=stderr, text=True, check=False)

@@ -22,7 +22,7 @@ from harness.campaigns import campaign
 ACCEPTED = core.HARNESS / "campaigns" / "coverage.tsv"
 CONFIGURATION = "gcov"
 OUT = core.built("coverage")
-# What a guest does when its programs have ended: it sends its counts.
+# The last action of a guest: it sends its counts.
 AFTER = core.HARNESS / "guest" / "inside" / "gcov"
 # As many as each mutant gets.
 FUZZ = ("--operations", "60000", "--seed", "1")
@@ -33,7 +33,7 @@ HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
 
 def printed(*command):
-    """What a command of others prints."""
+    """The output of an external command."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
@@ -44,7 +44,7 @@ def printed(*command):
 
 
 def added_lines(tree, series):
-    """{file: {number: text}} of what the series adds to the kernel's code."""
+    """{file: {number: text}} of the lines that the series adds to the kernel's code."""
     files, path, number = {}, None, 0
     for line in printed("git", "-C", tree, "diff", "--no-ext-diff", "--unified=0", series).splitlines():
         hunk = HUNK.match(line)
@@ -78,7 +78,7 @@ class Line:
             self.branches[key] += count
 
     def unreached(self):
-        """What was not reached: of a line that was never run, not each branch."""
+        """The lines and branches that were not reached; of a line that never ran, only the line."""
         if not self.count:
             return ["line"]
         return [f"branch {index}/{total}" for (index, total), count in self.branches.items() if not count]
@@ -174,7 +174,7 @@ class Coverage:
 
 
 def judge(tree, series, runs, accepted_path, table):
-    """Count the directories of RUNS, {name: directory}, write the table, and print what is not reached; the exit status."""
+    """Count the directories of RUNS, {name: directory}, write the table, and print the lines not reached; the exit status."""
     accepted = {}
     for where, (path, what, text, reason) in core.rows(accepted_path, "file", "what", "text", "reason"):
         if (path, what, text) in accepted:
@@ -240,7 +240,7 @@ def measure():
     core.run("setup", "--abis")
     core.run("kernel", CONFIGURATION)
     core.run("selftests")
-    # What fails is no reason not to tell what was reached.
+    # A failure does not prevent the report of the coverage.
     with core.step("Running the selftests on a kernel that counts"):
         good = run_selftests()
     good &= not core.run("fuzz", "--kernel", CONFIGURATION, *FUZZ, "--out", OUT / "fuzzer", "--after", AFTER, check=False,

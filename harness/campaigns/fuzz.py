@@ -36,14 +36,14 @@ def split(said):
 
 
 def parts(run):
-    """What a run says of its seed, the match of its sum, and its end; the latter two may be missing."""
+    """A run's line about its seed, the match of its sum, and its end; the latter two may be missing."""
     seed = next((match[1] for match in map(SEED.match, run) if match), "no seed")
     total = next((match for match in map(SUM.match, run) if match), None)
     return seed, total, run[-1] if run and run[-1].startswith(END) else None
 
 
 def judge_console(console, abis, seeds, each, lacks):
-    """Print what the programs said, and what is wrong with it; the exit status.
+    """Print the programs' output, and its errors; the exit status.
 
     Each of the ABIs ran SEEDS times, EACH operations a time, on a kernel with these properties missing."""
     lines = judge.read_lines(console, "the console")
@@ -74,7 +74,7 @@ def judge_console(console, abis, seeds, each, lacks):
 
 
 def command(abis, seeds, each, excuse):
-    """What the guest runs: for every seed, all ABIs beside each other. Each line tells whose it is."""
+    """The guest's command: for every seed, all ABIs at the same time. Each line begins with its ABI."""
     def run(abi, seed):
         return f'{{ ./fuzz_{abi} -s {seed} -n {each} {excuse} -v; echo "{END}$?"; }} 2>&1 | sed "s/^/{abi}: /" & '
     return "".join("".join(run(abi, seed) for abi in abis) + "wait; " for seed in seeds) + "echo fuzz: done"
@@ -123,7 +123,7 @@ def main():
 
     out = options.out.resolve()
     if not options.console:
-        # What it is told of the guest is meant.
+        # The caller may set the guest's variables.
         campaign.begin("fuzz", keep=campaign.GUEST)
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)

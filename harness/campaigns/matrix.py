@@ -34,7 +34,7 @@ SUM = re.compile(r"(\d+) passed, (\d+) failed, (\d+) skipped")
 
 
 class Cell:
-    """One row of matrix.tsv, and what is known of it."""
+    """One row of matrix.tsv, and its verdict."""
 
     def __init__(self, fields):
         for name, value in zip(FIELDS, fields):
@@ -52,7 +52,7 @@ class Cell:
         self.dir = OUT / self.name
         self.inputs = "-"
         self.known = {}     # its row of results/matrix.tsv
-        self.ran = False    # just now
+        self.ran = False    # in this call
 
     def verdict(self):
         """"passed" or "failed" if a run of what is here now is known, else ""."""
@@ -134,7 +134,7 @@ def build_objects(cell, log):
         if not names:
             f.write("no object of the series is compiled\n")
             return 0, 1
-        # The vDSO's images are made in its directory, of what the series touches there too.
+        # The vDSO's images are made in its directory, from files that the series edits, too.
         more = ["arch/x86/entry/vdso/"] if "arch/x86/entry/vdso/vma.o" in names else []
         f.flush()
         status = core.run("kernel", "--make", cell.config, *names, *more, stdout=f, stderr=f, check=False).returncode
@@ -148,7 +148,7 @@ def build_objects(cell, log):
 # ---- Cells ----
 
 def read_log(path):
-    """The lines of a file that a guest or a compiler wrote; none if it is not there."""
+    """The lines of a file that a guest or a compiler wrote; none if it is missing."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
 
 
@@ -162,7 +162,7 @@ def boot(cell, log):
                           env={**os.environ, **{name: value for name, value in guest.items() if value}}).returncode
     lines = read_log(log)
     if cell.kind == "planted":
-        # What the tests say is of no interest; that the kernel does is all.
+        # Only the kernel's report counts here, not the tests' results.
         said = any(re.search(cell.says, line) for line in read_log(cell.dir / "console.log"))
         return {"passed": int(said), "failed": int(not said), "skipped": 0, "splats": int(said)}
     counts = SUM.fullmatch(lines[-1] if lines else "")

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Break the patched kernel in one place at a time, and see the selftests tell.
+"""Break the patched kernel in one place at a time, and check that the selftests fail.
 
 Every file in harness/campaigns/mutations/ is a small diff against the patched tree, and one mutant. Its head says, in
 lines before the diff,
 
-  what it breaks, in a sentence;
-  rules: R1 R3       of which rules a test must fail ("-": of a test named
-                     after none; "panic", "hang": the kernel may do that)
-  tests: region_64   which programs to run first, as these should tell
+  a sentence: the fault;
+  rules: R1 R3       a test of one of these rules must fail ("-": a test
+                     without a rule; "panic", "hang": the kernel may do that)
+  tests: region_64   the programs to run first, as these should fail
 
 The mutant is built and booted, and the selftests run in it until one that tests a named rule fails: it is killed.
-Otherwise it survived: no test told; or it went astray: only tests of other rules told, or the kernel broke down. The
+Otherwise it survived (no test failed), or it went astray: only tests of other rules failed, or the kernel broke down. The
 kernel without a mutation goes first, as the control, and must survive, or failures would mean nothing.
 
 With --fuzz, the fuzzer of proof/ runs in every mutant as well, from one seed, to see which of them random operations find. What
@@ -52,13 +52,13 @@ VERDICTS = WORK / "verdicts.json"
 CONTROL = "none"
 HEAD = ("mutant", "verdict", "breaks", "rules", "failed", "killer", "seconds", "fuzzer")
 
-# Seconds. The runner in the guest gives a program 600, and hands on what it says when it is through with it.
+# Seconds. The runner in the guest gives a program 600, and prints its output at its end.
 SILENCE = 700
-# What a program that told has left for its other tests.
+# The time that a program with a failure has for its other tests.
 GRACE = 20
 LIMIT = 5400
 
-# What the fuzzer does: the same in every mutant, and on a kernel without a mutation nothing differs.
+# The same operations in every mutant. On a kernel without a mutation they find no difference.
 FUZZ_PROGRAMS = [f"fuzz_{abi}" for abi in campaign.ABIS]
 PROOF = [*FUZZ_PROGRAMS, *(f"probe_{abi}" for abi in campaign.ABIS)]
 FUZZ = "-s 1 -n 20000 -k 1"
@@ -183,7 +183,7 @@ def build(mutation):
 # ---- the guest ----
 
 class Guest:
-    """One boot of a mutant: what it does, as options of harness/do pack and harness/do boot."""
+    """One boot of a mutant, with the options of harness/do pack and harness/do boot."""
 
     def __init__(self, image, number, log, pack, boot):
         self.dir, self.number = WORK / "guest", number
@@ -309,7 +309,7 @@ class Campaign:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def verdict(self, mutation):
-        """What is known of it, {} if nothing that still stands."""
+        """Its verdict, {} if there is none of the same inputs."""
         known = self.known.get(mutation.name, {})
         return known if known.get("basis") == self.basis(mutation) else {}
 
@@ -403,11 +403,11 @@ def check(mutations):
 def main():
     parser = argparse.ArgumentParser(
         prog="harness/do mutants",
-        description="Break the patched kernel in one place at a time, and see the selftests tell.",
+        description="Break the patched kernel in one place at a time, and check that the selftests fail.",
         epilog="AROUND_BUILD and AROUND_BOOT in the environment are words that go in front of the commands "
                "which build a kernel and boot a guest, such as: nice -n 19. FORCE=1 runs what has a verdict, too.")
     parser.add_argument("--check", action="store_true", help="only see whether the mutations apply")
-    parser.add_argument("--fuzz", action="store_true", help="see what the fuzzer finds, too")
+    parser.add_argument("--fuzz", action="store_true", help="also run the fuzzer in every mutant")
     parser.add_argument("names", metavar="NAME", nargs="*",
                         help="a mutation: 07-selector-no-sleep, selector-no-sleep or 07 (all)")
     options = parser.parse_args()

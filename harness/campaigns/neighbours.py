@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the kernel's own selftests for others who live at system-call entry say without and with the series.
+"""Compare the kernel's own selftests of other users of system-call entry without and with the series.
 
 They are built from the unpatched tree, and run on the unpatched and on the patched kernel of one configuration, several
 times in turns. What a test says with the series it must have said without it, in one run or another; otherwise
@@ -33,7 +33,7 @@ CPU = "max,smap=off"
 TARGETS = "seccomp ptrace x86 rseq sigaltstack breakpoints"
 # Seconds a program: under emulation their own limits are too short, or there is none.
 LIMIT = 120
-# What is none: a benchmark; a script that runs other programs of its directory again, for an hour; a
+# These are no tests: a benchmark; a script that runs other programs of its directory again, for an hour; a
 # test of suspending, which the configuration cannot.
 NO_TEST = re.compile(r":(seccomp_benchmark|run_param_test\.sh|step_after_suspend_test)$")
 
@@ -126,7 +126,7 @@ def compare(directory, kernels, known_path):
 
 
 def boot(configuration, number):
-    """One run, to OUT/CONFIGURATION-NUMBER/; what it says is for the comparison to judge."""
+    """One run, to OUT/CONFIGURATION-NUMBER/; the comparison judges its output."""
     out, kernel, initrd = OUT / f"{configuration}-{number}", campaign.image(configuration), OUT / "initrd.cpio"
     campaign.unless_run(out, kernel, initrd, CPU, lambda: not campaign.guest(
         kernel, initrd, "check", out, 7200, QEMU_CPU=CPU).returncode)
@@ -158,7 +158,7 @@ def run_all():
 
 def main():
     parser = argparse.ArgumentParser(prog="harness/do neighbours",
-                                     description="Compare what the kernel's own selftests say without and with the series.")
+                                     description="Compare the results of the kernel's own selftests without and with the series.")
     parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only compare the runs there")
     parser.add_argument("--known", default=KNOWN, metavar="FILE", help="differences that have a reason")
     options = parser.parse_args()

@@ -29,13 +29,13 @@ OURS = "ours"
 # Debian's kernels: name, suite, what the version begins with. The security suites
 # have the latest of a release, and short lists.
 KERNELS = (("6.1", "bookworm-security", "6.1."), ("6.12", "trixie-security", "6.12."), ("newest", "sid", ""))
-# What each kernel is booted for: name, CPU, vsyscall page, which programs. 32-bit
+# The runs of each kernel: name, CPU, vsyscall page, which programs. 32-bit
 # programs enter by sysenter on an Intel CPU and by syscall on an AMD one.
 RUNS = (("all", "max", "xonly", "^syscall_user_dispatch:|:seccomp_tsync_ptrace$"),
         ("intel", "Skylake-Client", "emulate", ":(entry_32|vdso_.*)$"),
         ("amd", "EPYC", "none", ":(entry_32|vdso_.*)$"))
 
-# A test that ran more than once ended as its worst run did; only a skip is made good by another run.
+# The worst result of a test counts. A test counts as skipped only if every run skipped it.
 # "none" is a test without a result: its program, or the guest, came to an end before.
 WORST = ("fail", "none", "pass", "skip")
 
@@ -44,7 +44,7 @@ FLOOD = re.compile(r"# # +D9 flood of (.*): (\d+) calls, (\d+) lost, (\d+) other
 
 
 class Kernel:
-    """What the runs of one kernel say."""
+    """The results of the runs of one kernel."""
 
     def __init__(self, name, directory):
         self.name, self.version = name, ""
@@ -84,7 +84,7 @@ class Kernel:
                 self.floods.append((program, *match.groups()))
 
     def merge(self, ours):
-        """The results of all runs, by test. What ran on ours was due here, too."""
+        """The results of all runs, by test. Every test that ran on our kernel must have a result here, too."""
         for run, tests in ours.runs.items():
             here = self.runs.get(run, {})
             for test in tests:
@@ -207,7 +207,7 @@ def compare(directory, names, known_path, guides):
 
 
 def boot(name, run, cpu, page, tests):
-    """One run, to OUT/NAME/RUN/. What it says, even if that is nothing, is for the comparison to judge."""
+    """One run, to OUT/NAME/RUN/. The comparison judges its output, even an empty one."""
     out, words, modules = OUT / name / run, f"syscall.x32=y vsyscall={page}", []
     kernel = campaign.image("x86_64") if name == OURS else OUT / name / "vmlinuz"
     if name != OURS:
@@ -248,7 +248,7 @@ def run_all():
 
 def main():
     parser = argparse.ArgumentParser(prog="harness/do reference",
-                                     description="Compare what the selftests say on our kernel and on others.")
+                                     description="Compare the results of the selftests on our kernel and on others.")
     parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only compare the runs there")
     parser.add_argument("--guide", action="append", metavar="FILE", help="for these: a document with rules")
     parser.add_argument("--known", default=KNOWN, metavar="FILE", help="differences that have a reason")

@@ -28,7 +28,7 @@ from harness.judge import judge
 SOAK = [f"soak_{abi}" for abi in campaign.ABIS]
 OUT = core.built("soak")
 
-# What of stress-ng meets system-call entry, signals, and the life of threads and processes. Its exec
+# The stressors of stress-ng that use system-call entry, signals, and the life of threads and processes. Its exec
 # refuses to run as root; the soak's workers execute themselves.
 STRESSORS = ("prctl seccomp ptrace clone fork vfork kill sigabrt sigchld sigfd sigpending sigq sigrt sigsegv "
              "sigsuspend sigtrap").split()
@@ -54,7 +54,7 @@ TOTALS = ("threads", "made", "dispatched", "ran", "without-siginfo", "interrupte
 
 
 class Run:
-    """What one program printed."""
+    """The output of one program."""
 
     def __init__(self, name):
         self.name = name
@@ -92,7 +92,7 @@ def split(lines, nonce, report):
 
 
 def judge_totals(run, mode, report):
-    """One test a total: it is there, it is what it has to be."""
+    """One test for each total: it is there, and it is correct."""
     totals = run.totals()
     if run.status != 0 or totals.get("result") != "ok":
         report.fail(f"{run.name}: status {run.status}, result {totals.get('result', 'missing')}", run.lines)
@@ -120,7 +120,7 @@ def judge_totals(run, mode, report):
 
 
 def judge_leaks(outside, report):
-    """The number of leaks, or None if nobody looked."""
+    """The number of leaks, or None if there was no search."""
     slabs = [re.fullmatch(r"soak: slab (\S+) (\d+) (\d+) (\d+)", line) for line in outside]
     slabs = {m[1]: (int(m[2]), int(m[3]), int(m[4])) for m in slabs if m}
     leaks = 0
@@ -155,14 +155,14 @@ def judge_stress(runs, stressors, report):
         elif run.status:
             report.fail(f"stress-ng --{stressor} ended with status {run.status}", run.lines)
         elif not any("successful run completed" in line for line in run.lines):
-            # It calls it a success when it declines to run a stressor.
+            # It reports a success if it does not run a stressor.
             report.fail(f"stress-ng --{stressor} did nothing", run.lines)
         else:
             report.add(f"stress {stressor}", "pass")
 
 
 def judge_soak(directory, configuration, faults, seconds, stressors):
-    """Judge what the guest left in DIRECTORY, write soak.tsv there, and print what is wrong; the exit status."""
+    """Judge what the guest left in DIRECTORY, write soak.tsv there, and print the errors; the exit status."""
     report = judge.Report()
     nonce, = judge.read_lines(directory / "nonce", "the nonce")[:1]
     verdict = judge.read_lines(directory / "verdict.log", "the verdict")

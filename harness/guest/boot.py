@@ -38,7 +38,7 @@ def setting(name, default):
 
 
 def check_environment():
-    """An Error if a variable has a value that cannot be right."""
+    """Raise an Error if a variable has an impossible value."""
     for name, default, pattern, expected in (
             ("ACCEL", "tcg", "tcg|kvm", "neither tcg nor kvm"),
             ("SMP", "2", "[1-9][0-9]*", "not a number of CPUs"),
@@ -66,7 +66,7 @@ class Guest:
         self.qemu = None
 
     def command_line(self, append):
-        """The kernel's command line. An oops or a warning must not be survived: the verdict then has no end."""
+        """The kernel's command line. An oops or a warning ends the guest, so the verdict then has no end."""
         words = ["console=ttyS0",
                  # On a busy host the emulated timer may look dead to the kernel's check at boot.
                  "no_timer_check",
@@ -146,7 +146,7 @@ class Guest:
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "nonce").write_text(self.nonce + "\n", encoding="utf-8")
         if self.mode == "shell":
-            core.say("Ctrl-A X kills the guest, Ctrl-A H tells what else Ctrl-A can do.")
+            core.say("Ctrl-A X kills the guest, Ctrl-A H lists the other keys.")
         with kept_terminal(), ended_by_signals():
             try:
                 return self.attend()

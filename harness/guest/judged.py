@@ -6,10 +6,10 @@ Usage: harness/do judged RUN CONFIG TESTS [WORD...]
 RUN is the run's name, TESTS a regular expression for the list of selftests; the words go on the kernel's command
 line. What must be skipped depends on CONFIG and QEMU_CPU. Exit status and output are the judge's.
 
-Environment: what harness/do boot honours, and
-  OUT     where consoles and verdicts go: build/<base>/RUN, unless it is set
+Environment: the variables of harness/do boot, and
+  OUT     the directory of consoles and verdicts (build/<base>/RUN)
   SAYS    a text in which a line of the verdict must end
-  SLOW    how many times longer than usual the guest may take, a whole number
+  SLOW    the factor for the guest's time limits, a whole number
 """
 
 import os
@@ -46,7 +46,7 @@ def main():
              "--file", f"{out}/tests:/guest/tests")
     guest = Guest(kernel.image(), initrd, "check", out, timeout=TIMEOUTS["check"] * int(slow or 1),
                   append=" ".join(([f"guest.slow={slow}"] if slow else []) + words))
-    # A guest that fails has no verdict, and the judge says so.
+    # A guest that fails has no verdict, and the judge reports that.
     guest.boot()
     return core.run("judge", "--configuration", config, "--cpu", os.environ.get("QEMU_CPU") or "max",
                     "--verdict", guest.verdict, "--console", guest.console, "--nonce", guest.nonce,

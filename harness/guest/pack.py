@@ -21,17 +21,17 @@ from harness import core
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Where --file puts what has no destination of its own; init starts programs there.
+# The destination of --file without a path; init starts programs there.
 HOME = "/root"
 
 # The guest's /usr is merged, as Debian's is: whatever the host's layout,
 # /lib/x and /usr/lib/x are one file in the guest.
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
-# What init mounts hides what the archive has there.
+# init mounts file systems here, which hide the archive's files.
 MOUNTED = ("dev", "proc", "sys")
 
-# e_machine to the name a person knows.
+# e_machine to the usual name.
 MACHINES = {
     2: "SPARC", 3: "i386", 8: "MIPS", 20: "PowerPC", 21: "64-bit PowerPC", 22: "S/390",
     40: "32-bit ARM", 43: "64-bit SPARC", 50: "Itanium", 62: "x86-64",
@@ -44,7 +44,7 @@ DT_NEEDED, DT_STRTAB, DT_RPATH, DT_RUNPATH = 1, 5, 15, 29
 
 
 class Elf:
-    """What packing needs to know about one ELF file."""
+    """The properties of one ELF file that packing needs."""
 
     def __init__(self, path, data):
         self.path = path
@@ -363,7 +363,7 @@ class Archive:
 
 
 def check_program(path):
-    """Refuse early what the guest's kernel would refuse with less to say."""
+    """Refuse early, with a better message, a program that the guest's kernel would refuse."""
     if not os.path.exists(path):
         hint = shutil.which(path) if "/" not in path else None
         raise core.Error(f"{path}: no such file" + (f"; did you mean {hint}?" if hint else ""))
@@ -402,7 +402,7 @@ def main():
     parser.add_argument("--tree", metavar="DIR:PATH", action="append", default=[], help="a directory's content")
     parser.add_argument("--base", metavar="DIR", default="",
                         help="take busybox and timeout from DIR, where they are as on /: of another architecture")
-    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="what the guest's mode run starts")
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="the program that the guest's mode run starts")
     options = parser.parse_args()
 
     archive = Archive()

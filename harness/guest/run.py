@@ -7,8 +7,8 @@ Usage: harness/do run program    PROG= and ARGS=, or the sample; exits as the pr
 
 Under emulation the guest of the sample counts instructions, as times would mislead.
 
-Environment: CONFIG (x86_64), PROG, ARGS, FILES, TIMEOUT, what harness/do boot honours, OUT: where the guest's
-files go (build/<base>/run), and KERNEL_IMAGE: a kernel that exists already, instead of CONFIG's.
+Environment: CONFIG (x86_64), PROG, ARGS, FILES, TIMEOUT, the variables of harness/do boot, OUT: the directory of
+the guest's files (build/<base>/run), and KERNEL_IMAGE: a kernel that exists already, instead of CONFIG's.
 """
 
 import os
@@ -46,7 +46,7 @@ def configuration():
 
 
 def look():
-    """An Error if PROG, FILES or KERNEL_IMAGE names a file that is not there. Whether the guest can run it, pack tells."""
+    """Raise an Error if PROG, FILES or KERNEL_IMAGE names a missing file. pack checks that the guest can run PROG."""
     prog, arguments, image = os.environ.get("PROG"), words("ARGS"), os.environ.get("KERNEL_IMAGE")
     if arguments and not prog:
         raise core.Error("ARGS is for a program of yours: name it by PROG=path")
@@ -89,7 +89,7 @@ def program(out):
     given = os.environ.get("PROG")
     prog = given or sample()
     name, initrd = os.path.basename(prog), out / "initramfs.cpio"
-    # Packing comes first: a program that cannot run is told before a kernel is built for it.
+    # Packing comes first: it refuses an unusable program before a kernel is built.
     pack(initrd, "--prog", prog, "--", f"./{name}", *words("ARGS"))
     kernel = image()
     core.say(f"* Running {name} in the guest")

@@ -48,7 +48,7 @@ LANES = sum(PHASES, ())
 SUM = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 SKIP = re.compile(r"(?:untested: \S+|skipped: (?:(\d+) of \S+|.*)): (.*)")
 FAILURE = re.compile(r"FAILED|NOT OK:|error:")
-# Lines by which long steps report how far they are.
+# Lines by which long steps report their progress.
 PROGRESS = re.compile(r"\* |    \d")
 
 # The caller's variables that a step must not see: the table alone decides about its guests.
@@ -135,7 +135,7 @@ def choose(steps, names, seconds):
 
 
 class Check:
-    """The steps that run, and how far they are."""
+    """The steps that run, and their progress."""
 
     def __init__(self, steps, results, seconds):
         self.steps, self.results, self.seconds = steps, results, seconds
@@ -144,7 +144,7 @@ class Check:
         self.changed = threading.Condition()    # it also guards the output and the tables
 
     def left(self):
-        """How long it still takes, if every step takes as long as the last time."""
+        """The time left, if every step takes as long as the last time."""
         now, ends = time.monotonic(), {}
         for lanes in PHASES:
             free = dict.fromkeys(lanes, max(ends.values(), default=0))

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Print the table of rules, what tests each, where these ran and how they ended.
+"""Print the table of rules: the tests of each, their runs and their results.
 
 The rules are those of the administrator's guide and of the document of direct dispatch: a
 line with the name, followed by "*(ours)*" if newer kernels do not keep the rule, then the
 text, indented. (No newer kernel keeps a rule of direct dispatch, X.) The results are in DIR, where "make check" left them:
 guest-RUN/tests.tsv for each run of a guest, results.tsv for the steps. A rule without
 proof fails, and so does a test that is named after a rule that does not exist.
-proof.tsv lists the rules whose proof is something else than tests of their name.
+proof.tsv lists the rules with another proof than tests of their name.
 The last line counts the rules.
 
 With --rule, print the text of one rule, and its tests with their results.
@@ -33,7 +33,7 @@ RESULTS = ("pass", "fail", "skip")
 
 
 class Rule:
-    """A rule of the guide, and what is known of it."""
+    """A rule of the guide, with its tests and results."""
 
     def __init__(self, name, kind, text):
         self.name, self.kind, self.text = name, kind, text
@@ -54,7 +54,7 @@ class Rule:
             self.problems.append(f"{test} failed in {run}")
 
     def judge(self, steps):
-        """Say what its proof lacks; STEPS has those of the check, as name to success."""
+        """The defects of its proof; STEPS has those of the check, as name to success."""
         if self.untested and self.counts:
             self.problems.append("it is listed as untested, but there are tests")
         elif not (self.untested or self.steps or self.counts):
@@ -109,7 +109,7 @@ def read_rules(paths):
 
 
 def read_other_proof(path, rules):
-    """What proves a rule, if not tests of its name."""
+    """The other proofs of rules: steps, or a reason."""
     for where, (name, proof) in core.rows(path, "rule", "proof"):
         what, _, text = proof.partition(": ")
         if name not in rules:
@@ -123,7 +123,7 @@ def read_other_proof(path, rules):
 
 
 def read_results(rules, directory):
-    """Hands every test to its rules. Returns tests of no rule, and of rules that are not known."""
+    """Assign every test to its rules. Returns the tests of no rule, and those of unknown rules."""
     nameless, unknown = collections.Counter(), []
     found = sorted(glob.glob(os.path.join(directory, "guest-*", "tests.tsv")))
     if not found:

@@ -59,8 +59,11 @@ static __always_inline int syscall_user_dispatch_verdict(struct pt_regs *regs)
 	if (unlikely(!selector))
 		return SYSCALL_DISPATCH_FILTER_BLOCK;
 
-	if (unlikely(get_user(byte, selector)))
+	if (unlikely(get_user_inline(byte, selector)))
 		return -EFAULT;
+
+	if (likely(byte == SYSCALL_DISPATCH_FILTER_ALLOW))
+		return SYSCALL_DISPATCH_FILTER_ALLOW;
 
 	return byte;
 }

@@ -34,7 +34,7 @@ import time
 
 from harness import core
 
-LOG = core.BUILD / "lint.log"
+LOG = core.built("lint.log")
 
 
 def main():
@@ -42,7 +42,8 @@ def main():
     for name in sys.argv[1:]:
         if name not in known:
             raise core.Error(f"unknown check '{name}'; known: {' '.join(known)}")
-    core.BUILD.mkdir(parents=True, exist_ok=True)
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    core.lock("lint")
     passed = failed = 0
     for name in sys.argv[1:] or known:
         begin = time.monotonic()

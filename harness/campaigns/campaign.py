@@ -8,11 +8,11 @@ import re
 import subprocess
 
 from harness import core
-from harness.guest import selftests
+from harness.source import base
 
 ABIS = ("64", "32", "x32")
 # The selftests as they are installed, and the directory of the feature's programs.
-KSELFTEST = selftests.directory()
+KSELFTEST = base.selftests()
 PROGRAMS = KSELFTEST / "syscall_user_dispatch"
 # The tests of the feature, and those that the fixes before it add to seccomp's.
 TESTS = r"^syscall_user_dispatch:|:seccomp_(tsync_ptrace|trap_pending)$"

@@ -19,8 +19,9 @@ import sys
 
 from harness import core
 from harness.build.kernel import Kernel
-from harness.guest import selftests, user_space
+from harness.guest import user_space
 from harness.guest.boot import TIMEOUTS, Guest
+from harness.source import base
 
 
 def main():
@@ -28,7 +29,7 @@ def main():
         raise core.Error("usage: harness/do judged RUN CONFIG TESTS [WORD...]")
     run, config, tests, *words = sys.argv[1:]
     out, slow = pathlib.Path(os.environ.get("OUT") or core.built(run)), os.environ.get("SLOW")
-    installed = selftests.directory() / "kselftest-list.txt"
+    installed = base.selftests() / "kselftest-list.txt"
     if not installed.is_file():
         raise core.Error("the selftests are not built; run: harness/do selftests")
     out.mkdir(parents=True, exist_ok=True)

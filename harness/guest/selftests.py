@@ -14,31 +14,20 @@ import re
 
 from harness import core
 from harness.build.kernel import Kernel
-from harness.source import base as bases
+from harness.source import base
 
 ABIS = ("64", "32", "x32")
 
 
-def builder():
-    """The base that the selftests are built with, if it is another one than BASE's."""
-    return None if os.environ.get("KERNEL_SRC") else bases.find().values.get("selftests")
-
-
-def directory():
-    """Where the selftests are installed."""
-    other = builder()
-    return (core.BUILD / other if other else core.built("")) / "x86_64" / "kselftest"
-
-
 def main():
-    if builder():
-        core.run("selftests", env={**os.environ, "BASE": builder()})
+    if base.tester():
+        core.run("selftests", env={**os.environ, "BASE": base.tester()})
         return
     os.environ["TARGETS"] = "syscall_user_dispatch seccomp"
     kernel = Kernel("x86_64")
     core.lock("kernel-selftests")
     kernel.selftests()
-    built = re.findall(r"^syscall_user_dispatch:(.*)_(64|32|x32)$", (directory() / "kselftest-list.txt").read_text(encoding="utf-8"), re.M)
+    built = re.findall(r"^syscall_user_dispatch:(.*)_(64|32|x32)$", (base.selftests() / "kselftest-list.txt").read_text(encoding="utf-8"), re.M)
     if not built:
         raise core.Error("no selftest was built")
     missing = [f"{name}_{abi}" for name in sorted({name for name, _ in built}) for abi in ABIS if (name, abi) not in built]

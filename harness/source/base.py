@@ -121,6 +121,16 @@ def built():
     return core.BUILD / (base.series if base is find(base.series) else base.name)
 
 
+def tester():
+    """The base that the selftests are built with, if it is another one than the one that BASE names."""
+    return None if os.environ.get("KERNEL_SRC") else find().values.get("selftests")
+
+
+def selftests():
+    """The directory where the selftests are installed."""
+    return (core.BUILD / tester() if tester() else built()) / "x86_64" / "kselftest"
+
+
 def main():
     if sys.argv[1:] not in ([], ["--built"]):
         raise core.Error("usage: harness/do base [--built]")

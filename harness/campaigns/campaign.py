@@ -16,7 +16,7 @@ KSELFTEST = base.selftests()
 PROGRAMS = KSELFTEST / "syscall_user_dispatch"
 # The tests of the feature, and those that the fixes before it add to seccomp's.
 TESTS = r"^syscall_user_dispatch:|:seccomp_(tsync_ptrace|trap_pending)$"
-RESULTS = core.ROOT / "results"
+RESULTS = base.results()
 # The caller's variables that would change a guest.
 GUEST = ("QEMU_CPU", "QEMU_ARGS", "APPEND", "MEM", "SMP", "ACCEL", "SLOW", "SAYS", "OUT")
 
@@ -24,6 +24,7 @@ GUEST = ("QEMU_CPU", "QEMU_ARGS", "APPEND", "MEM", "SMP", "ACCEL", "SLOW", "SAYS
 def begin(name, keep=()):
     """Take the campaign's lock, and unset the caller's variables that would change its guests, except those to KEEP."""
     os.chdir(core.ROOT)
+    RESULTS.mkdir(exist_ok=True)
     core.lock(name)
     for variable in set(GUEST).difference(keep):
         os.environ.pop(variable, None)

@@ -68,9 +68,14 @@ def known():
     return {name: Base(name) for name in sorted(names, key=version_order, reverse=True)}
 
 
+def default():
+    """The name of the base that is used unless BASE says otherwise."""
+    return (DIRECTORY / "default").read_text(encoding="utf-8").strip()
+
+
 def find(name=None):
     """The base of that name, or the newest of the series of that name; without a name, BASE's or the default."""
-    name = name or os.environ.get("BASE") or (DIRECTORY / "default").read_text(encoding="utf-8").strip()
+    name = name or os.environ.get("BASE") or default()
     if name == TRY:
         raise core.Error("BASE=try goes with KERNEL_SRC=<tree or tarball>")
     bases = known()
@@ -119,6 +124,12 @@ def built():
         return core.BUILD / OWN
     base = find()
     return core.BUILD / (base.series if base is find(base.series) else base.name)
+
+
+def results():
+    """The directory for the tables of campaigns: results/, and below it that of a series that is not the default's."""
+    place = core.ROOT / "results"
+    return place if line() == find(default()).series else place / line()
 
 
 def tester():

@@ -33,11 +33,10 @@
  */
 
 #include <linux/errno.h>
+#include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/syscall_user_dispatch.h>
 #include <linux/uaccess.h>
-
-#include "syscall_user_dispatch.h"
 
 /**
  * syscall_user_dispatch_set_handler - Attach or detach a thread's handler
@@ -53,7 +52,7 @@ int syscall_user_dispatch_set_handler(struct task_struct *tsk,
 				      unsigned long handler)
 {
 	if (handler) {
-		if (!test_tsk_thread_flag(tsk, TIF_SYSCALL_USER_DISPATCH))
+		if (tsk->syscall_dispatch.mode == PR_SYS_DISPATCH_OFF)
 			return -EINVAL;
 		if (!READ_ONCE(sysctl_syscall_user_dispatch))
 			return -EPERM;

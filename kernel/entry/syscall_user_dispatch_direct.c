@@ -56,7 +56,7 @@ int syscall_user_dispatch_set_handler(struct task_struct *tsk,
 			return -EINVAL;
 		if (!READ_ONCE(sysctl_syscall_user_dispatch))
 			return -EPERM;
-		if (!access_ok((void __user *)handler, 1))
+		if (handler >= TASK_SIZE_MAX)
 			return -EFAULT;
 	}
 

@@ -30,9 +30,9 @@ def begin(name, keep=()):
         os.environ.pop(variable, None)
 
 
-def image(configuration):
-    """The path of a configuration's kernel, which is built if need be."""
-    return core.output("kernel", "--image", configuration)
+def image(configuration, name=""):
+    """The path of a configuration's kernel, which is built if need be: of the base NAME, or of the one that BASE names."""
+    return core.output("kernel", "--image", configuration, env={**os.environ, **({"BASE": name} if name else {})})
 
 
 def select(pattern, path):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The same selftest programs on our kernel and on kernels that Debian built, as they are, and a comparison.
+"""The same selftest programs on our kernels and on kernels that Debian built, as they are, and a comparison.
 
-A test of must-match rules that passes on ours has to pass on the others too, unless reference.tsv says why not; and a
-test that is listed there must not pass. Tests of our own rules may fail on the others: that is counted. The last line
-counts the tests. If nothing is left unexplained, the tables go to results/; build/reference/ has them in any case, and
+Whatever passes on our kernel of the default base has to pass on our kernels of newer bases. A test of must-match rules
+that passes on ours has to pass on Debian's too, unless reference.tsv says why not; and a test that is listed there must
+not pass. Tests of our own rules may fail on Debian's: that is counted. The last line counts the tests. If nothing is left unexplained, the tables go to results/; build/reference/ has them in any case, and
 all that the guests said, in KERNEL/RUN/. A run stands until its kernel or its tests change.
 
 Debian's kernels come as packages from the machine's own mirror. The newest that there is of each is taken; an earlier
@@ -13,6 +13,7 @@ one does when the mirror cannot be reached.
 import argparse
 import collections
 import fnmatch
+import os
 import pathlib
 import re
 import shutil
@@ -22,9 +23,11 @@ from harness.campaigns import campaign
 from harness.judge import judge
 from harness.judge import rules
 from harness.packages import debian_kernel
+from harness.source import base as bases
 
 KNOWN = core.HARNESS / "campaigns" / "reference.tsv"
 OUT = core.BUILD / "reference"
+# Our kernels: that of the default base, and ours-SERIES for each newer series.
 OURS = "ours"
 # Debian's kernels: name, suite, what the version begins with. The security suites
 # have the latest of a release, and short lists.
@@ -104,8 +107,9 @@ class Comparison:
         self.used = {row: collections.Counter() for row in known}
         for kernel in kernels:
             kernel.merge(self.ours)
-        for text in self.ours.problems:
-            self.failures.append((f"{self.ours.name}: {text}", []))
+        for kernel in kernels:
+            if kernel.name.startswith(OURS):
+                self.failures += [(f"{kernel.name}: {text}", []) for text in kernel.problems]
         for test, result in self.ours.results.items():
             self.counts[self.ours.name][result] += 1
             if result in ("fail", "none"):
@@ -121,6 +125,11 @@ class Comparison:
         counts = self.counts[kernel.name]
         if mine != "pass":
             counts["not passed by ours"] += 1
+            return
+        if kernel.name.startswith(OURS):
+            counts["as ours" if theirs == "pass" else "unexplained"] += 1
+            if theirs != "pass":
+                self.failures.append((f"{kernel.name}: {test}: {theirs}, and passed on ours", kernel.failures.get(test, [])))
             return
         if self.own.intersection(names):
             if theirs == "pass":
@@ -209,8 +218,10 @@ def compare(directory, names, known_path, guides):
 def boot(name, run, cpu, page, tests):
     """One run, to OUT/NAME/RUN/. The comparison judges its output, even an empty one."""
     out, words, modules = OUT / name / run, f"syscall.x32=y vsyscall={page}", []
-    kernel = campaign.image("x86_64") if name == OURS else OUT / name / "vmlinuz"
-    if name != OURS:
+    if name.startswith(OURS):
+        kernel = campaign.image("x86_64", name.removeprefix(OURS).removeprefix("-"))
+    else:
+        kernel = OUT / name / "vmlinuz"
         modules = ["--file", f"{OUT / name / 'loop.ko'}:/lib/modules/"]
         # A warning of another kernel is no reason to stop.
         words += " panic_on_warn=0"
@@ -232,15 +243,20 @@ def boot(name, run, cpu, page, tests):
     (out / "initrd.cpio").unlink()
 
 
+def all_kernels():
+    """The names of all kernels, ours first."""
+    newer = [series for series in bases.newer_series() if not os.environ.get("KERNEL_SRC")]
+    return [OURS, *(f"{OURS}-{series}" for series in newer), *(name for name, _, _ in KERNELS)]
+
+
 def run_all():
     campaign.begin("reference")
     core.run("setup", "--abis")
     OUT.mkdir(parents=True, exist_ok=True)
     for name, suite, version in KERNELS:
         debian_kernel.fetch(OUT / name, suite, "linux-image-amd64", version, "loop")
-    core.run("kernel", "x86_64")
     core.run("selftests")
-    for name in (OURS, *(name for name, _, _ in KERNELS)):
+    for name in all_kernels():
         for run, cpu, page, tests in RUNS:
             with core.step(f"Running the selftests on {name} ({run}: CPU {cpu}, vsyscall={page})"):
                 boot(name, run, cpu, page, tests)
@@ -254,7 +270,7 @@ def main():
     parser.add_argument("--known", default=KNOWN, metavar="FILE", help="differences that have a reason")
     parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="whose runs; the first is ours")
     options = parser.parse_args()
-    names, guides = options.kernels or [OURS, *(name for name, _, _ in KERNELS)], options.guide or rules.GUIDES
+    names, guides = options.kernels or all_kernels(), options.guide or rules.GUIDES
     if options.runs:
         return compare(options.runs, names, options.known, guides)
     run_all()

@@ -7,7 +7,8 @@ prints the steps. If a step fails, only the steps that need it do not run.
 
 If the last line of a step's output counts, "N passed, N failed[, N skipped]",
 these are its figures; otherwise the step counts as one. If the command fails, at
-least one failure is counted. In build/<base>/check/ are
+least one failure is counted. A step of which all is skipped has what it needs
+missing, and the steps that need it are skipped as well. In build/<base>/check/ are
 
   results.tsv   step, passed, failed, skipped, seconds
   STEP.log      the output
@@ -68,6 +69,9 @@ class Step:
 
     def failed(self):
         return not self.counts or self.counts[1] > 0
+
+    def skipped(self):
+        return bool(self.counts) and self.counts[:2] == (0, 0) and self.counts[2] > 0
 
     def output(self):
         return self.log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -172,11 +176,15 @@ class Check:
                     self.started += 1
                     count = f"[{self.started}/{len(self.steps)}]"
                     step.culprit = next((n.culprit or n.name for n in needs if n.failed()), None)
+                    missing = next((n for n in needs if n.skipped()), None)
                     if step.culprit:
                         self.say(step, f"{step.name}: not run, as {step.culprit} failed", count)
+                    elif missing:
+                        self.say(step, f"{step.name}: skipped, as {missing.name} is", count)
+                        self.skip(step, missing)
                     else:
                         self.say(step, step.name + self.left(), count)
-                if not step.culprit:
+                if not step.culprit and not missing:
                     self.run(step)
                 with self.changed:
                     step.ended = True
@@ -187,6 +195,13 @@ class Check:
                 for step in mine:
                     step.ended = True
                 self.changed.notify_all()
+
+    def skip(self, step, missing):
+        """Count a step as skipped, for the reason of a step that it needs."""
+        step.log.write_text("\n".join([line for line in missing.output() if SKIP.fullmatch(line)][:1]) + "\n", encoding="utf-8")
+        step.counts = (0, 0, 1)
+        self.results[step.name] = [*step.counts, 0]
+        write_numbers(RESULTS, self.results)
 
     def run(self, step):
         nice = ["nice", "-n", "10"] if step.lane == "build" else []

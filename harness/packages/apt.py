@@ -96,6 +96,12 @@ def show(suite, architecture, package):
     return dict(re.findall(r"^([A-Za-z-]+): (.*)$", text, re.M))
 
 
+def versions(suite, architecture, package):
+    """The versions of a package in the lists, the newest first."""
+    text = private(suite, architecture, "apt-cache", "show", package, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    return re.findall(r"^Version: (.*)$", text, re.M)
+
+
 def fetch(suite, architecture, directory, remedy, what, *arguments):
     """Run apt-get with these arguments in a directory; what it fetches is named in the error."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -109,6 +109,12 @@ def siblings():
     return [base for base in known().values() if base.series == series]
 
 
+def newer_series():
+    """The names of the series for newer bases than the default, the oldest first."""
+    names = sorted({base.series for base in known().values()}, key=version_order)
+    return names[names.index(find(default()).series) + 1:]
+
+
 def series_of(version):
     """The name of the series that is for a kernel version such as 5.10.1."""
     names = list(dict.fromkeys(base.series for base in known().values()))

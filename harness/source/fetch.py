@@ -2,8 +2,12 @@
 """Fetch a base's kernel source.
 
 Usage: harness/do fetch [BASE]           print the directory of the pristine tree, build/src/<name>
+       harness/do fetch --or-skip BASE   the same, but a base that the mirror does not serve is a skip, for make check
        harness/do fetch --touched BASE   only the files that the series edits (quick)
        harness/do fetch --check          only look whether what BASE and KERNEL_SRC name will do
+
+A base names one version of its package. If the mirror no longer has that version, the newest one is taken, provided that
+the kernel code which the series edits is the same in it; a message names the version that was taken.
 
 A directory that is there is complete. KERNEL_SRC is a tree or tarball of the
 user's own; it is never written to. BASE=try takes one that is no known base.
@@ -18,6 +22,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 
 from harness import core
 from harness.source import base as bases
@@ -44,39 +49,78 @@ def is_good(path, expected):
     return found == expected
 
 
-def download(base):
-    """Fetch the package of a base, and return its file."""
+class NotServed(core.Error):
+    """The mirror serves neither the version of a base nor another one with the same kernel code."""
+
+
+def served(base):
+    """The versions of a base's package that the mirror serves, the newest first; none if apt cannot tell."""
+    from harness.packages import apt
+    apt.lists(base["suite"], "amd64", OTHER_SOURCE)
+    return apt.versions(base["suite"], "amd64", base["package"])
+
+
+def download(base, version):
+    """Fetch a version of the package of a base, and return its file."""
     from harness.packages import apt
     core.need_space(DOWNLOAD, 300, "the download")
     partial = DOWNLOAD / "partial"
-    apt.lists(base["suite"], "amd64", OTHER_SOURCE)
-    apt.download(base["suite"], "amd64", partial, OTHER_SOURCE, f"{base['package']}={base['version']}")
+    apt.download(base["suite"], "amd64", partial, OTHER_SOURCE, f"{base['package']}={version}")
     package = DOWNLOAD / f"{base.name}.deb"
     next(partial.glob(f"{base['package']}_*.deb")).rename(package)
     return package
 
 
+def extract(base, package, tar):
+    """Write the tarball in the package of a base to a file."""
+    with open(tar, "wb") as file, subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as content:
+        subprocess.run(["tar", "xO", f"./{base['tarball']}"], stdin=content.stdout, stdout=file, check=False)
+        content.stdout.close()
+
+
 def tarball(base):
-    """The tarball of a base, downloaded if it is not there, and good."""
+    """The tarball of a base, downloaded if it is not there, and good; or of another version that the mirror serves instead."""
     tar, package = DOWNLOAD / f"{base.name}.tar.xz", DOWNLOAD / f"{base.name}.deb"
     if is_good(tar, base["tarball-sha256"]):
         return tar
     for again in ("", " once more"):
         if is_good(package, base["deb-sha256"]):
             break
+        versions = served(base)
+        if versions and base["version"] not in versions:
+            return other_tarball(base, versions[0])
         with core.step(f"Downloading the kernel source {base.name}{again} (about 140 MB)"):
-            download(base)
+            download(base, base["version"])
     else:
         if not is_good(package, base["deb-sha256"]):
             raise core.Error(f"the mirror serves a {base.name} that is not the one of base/{base.name}. {OTHER_SOURCE}")
     part = tar.with_suffix(".part")
-    with open(part, "wb") as file, subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as content:
-        subprocess.run(["tar", "xO", f"./{base['tarball']}"], stdin=content.stdout, stdout=file, check=False)
-        content.stdout.close()
+    extract(base, package, part)
     if not is_good(part, base["tarball-sha256"]):
         raise core.Error(f"the tarball in {package} is not the one of base/{base.name}")
     part.rename(tar)
     package.unlink()
+    return tar
+
+
+def other_tarball(base, version):
+    """The tarball of another version of the package, if the kernel code that the series edits is the same in it."""
+    tar = DOWNLOAD / f"{base.name}-as-{version}.tar.xz"
+    if not tar.is_file():
+        with core.step(f"Downloading the kernel source {base['package']} {version} (about 140 MB)"):
+            package = download(base, version)
+        part = tar.with_suffix(".part")
+        extract(base, package, part)
+        package.unlink()
+        part.rename(tar)
+    with tempfile.TemporaryDirectory(dir=core.BUILD) as scratch:
+        unpack_some(tar, hashes(base), pathlib.Path(scratch))
+        files = differing(pathlib.Path(scratch), base)
+    if files or not hashes(base):
+        raise NotServed(f"the mirror serves {base['package']} {version} instead of {base['version']}, and there these files differ:"
+                        f" {' '.join(files)}. {OTHER_SOURCE}")
+    core.say(f"  The mirror no longer has {base['package']} {base['version']}. {version} is taken:"
+             " the kernel code that the series edits is the same in it.")
     return tar
 
 
@@ -130,19 +174,24 @@ def unpack_touched(base, names):
     directory = SOURCES / f"{base.name}.touched-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
     if not directory.is_dir():
         tar = tarball(base)
-        with whole(directory) as tmp, core.step(f"Unpacking the files of {base.name} that the series edits"), \
-                tarfile.open(tar) as archive:
-            wanted = set(names)
-            for member in archive:
-                name = member.name.partition("/")[2]
-                if name in wanted and member.isfile():
-                    path = tmp / name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(archive.extractfile(member).read())
-                    wanted.remove(name)
-                if not wanted:
-                    break
+        with whole(directory) as tmp, core.step(f"Unpacking the files of {base.name} that the series edits"):
+            unpack_some(tar, names, tmp)
     return directory
+
+
+def unpack_some(tar, names, directory):
+    """Unpack these files of a tarball, without its leading directory. What it lacks is left out."""
+    wanted = set(names)
+    with tarfile.open(tar) as archive:
+        for member in archive:
+            name = member.name.partition("/")[2]
+            if name in wanted and member.isfile():
+                path = directory / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(archive.extractfile(member).read())
+                wanted.remove(name)
+            if not wanted:
+                break
 
 
 # ---- a source of the user's own ----
@@ -151,11 +200,15 @@ def given():
     return os.environ["KERNEL_SRC"]
 
 
+def hashes(base):
+    """{file: its hash} of the kernel code that the series edits."""
+    lines = base.files.read_text(encoding="utf-8").splitlines() if base.files.is_file() else []
+    return {name: digest for digest, name in (line.split("  ") for line in lines)}
+
+
 def differing(directory, base):
     """The files by which a directory is not that base."""
-    lines = base.files.read_text(encoding="utf-8").splitlines() if base.files.is_file() else []
-    wanted = {name: digest for digest, name in (line.split("  ") for line in lines)}
-    return [name for name, digest in wanted.items()
+    return [name for name, digest in hashes(base).items()
             if not (directory / name).is_file() or sha256(directory / name) != digest]
 
 
@@ -267,11 +320,18 @@ def main():
     parser = argparse.ArgumentParser(description="Fetch a base's kernel source.")
     parser.add_argument("base", nargs="?")
     parser.add_argument("--touched", action="store_true", help="only the files that the series edits")
+    parser.add_argument("--or-skip", action="store_true", help="count a base that the mirror does not serve as skipped")
     parser.add_argument("--check", action="store_true", help="only look whether BASE and KERNEL_SRC will do")
     options = parser.parse_args()
     if options.check:
         check()
     elif options.touched:
         print(fetch_touched(bases.find(options.base)))
+    elif options.or_skip:
+        try:
+            fetch(options.base)
+            print("1 passed, 0 failed, 0 skipped")
+        except NotServed as missing:
+            print(f"skipped: {options.base}: {missing}", "0 passed, 0 failed, 1 skipped", sep="\n")
     else:
         print(fetch(options.base))

@@ -15,7 +15,7 @@ GUEST := $(KERNEL) --guest
 TESTS := $(GUEST) --tests
 
 ALL := help setup run shell check dist lint rules reference wine matrix bench soak fuzz mutants coverage bisectable \
-	neighbours deb deb-test kernel kernel-image selftests htmldocs man tree refresh series base-files clean distclean
+	neighbours deb deb-test kernel kernel-image selftests htmldocs man tree refresh series bases base-files clean distclean
 
 .NOTPARALLEL:
 .PHONY: $(ALL) arguments
@@ -27,7 +27,7 @@ arguments:
 	@harness/do arguments "$(or $(MAKECMDGOALS),help)" $(GIVEN)
 
 help:
-	@sed -n 's/^#| \{0,1\}//p' Makefile
+	@sed -n 's/^#| \{0,1\}//p' Makefile | sed "s/@BASES@/$$(harness/do base --list)/"
 
 #| Start here:
 #| make run            boot the patched kernel and run a small compatibility layer in it
@@ -45,6 +45,7 @@ help:
 #| make tree           build/<base>/tree: a git branch of the patched kernel, one commit a patch
 #| make refresh        write edits in build/<base>/tree back into the repository
 #| make series         generate patches/ from series/ and the files that it lists
+#| make bases          which versions of the bases the mirror serves, and whether each series applies to the newest
 #| make base-files     hash the kernel files that the series edit, for each file in base/
 #| make kernel         build the kernel of CONFIG into build/<base>/CONFIG/
 #| make kernel-image   the same, then print the path of the image
@@ -88,7 +89,7 @@ help:
 #| CC= CFLAGS=         run: the compiler of the sample, and its options
 #| MUTANT='name ...'   mutants: only these files of harness/campaigns/mutations/
 #| FUZZ=1              mutants: run the fuzzer in them too
-#| BASE=name           which kernel source: a name in base/, or of a series (base/default)
+#| BASE=name           which kernel source: @BASES@
 #| KERNEL_SRC=path     a kernel tree or tarball of your own (BASE=try: even if it is unknown)
 #| EXE=path            wine: your own Windows program instead of the sample, with ARGS='...'
 #| WINE=path           wine: an installation of Wine 11.5 or later instead of Debian's
@@ -208,6 +209,10 @@ refresh:
 
 series:
 	@harness/do series
+
+bases:
+	@harness/do setup --tree
+	@harness/do tree --newest
 
 base-files:
 	@harness/do setup --tree

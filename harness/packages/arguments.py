@@ -39,7 +39,7 @@ KNOWN = {
     "clean": "FORCE",
     "distclean": "FORCE",
     "rules": f"RULE {SOURCE}",
-    **dict.fromkeys("help setup dist man base-files".split(), ""),
+    **dict.fromkeys("help setup dist man bases base-files".split(), ""),
 }
 
 

@@ -11,8 +11,9 @@ configurations say, or that are gone ("-").
 A base is called by its name, or by that of its series: the newest of that
 series is meant then.
 
-Usage: harness/do base [--built]   print the name of the base that BASE and KERNEL_SRC name,
-                                   or the directory of what is built of it
+Usage: harness/do base             print the name of the base that BASE and KERNEL_SRC name
+       harness/do base --built     or the directory of what is built of it
+       harness/do base --list      or all that BASE may name, in one line
 """
 
 import functools
@@ -149,6 +150,11 @@ def selftests():
 
 
 def main():
+    if sys.argv[1:] == ["--list"]:
+        lines = dict.fromkeys(base.series for base in known().values())
+        print("; or ".join((", ".join(f"{line} (default)" if find(line) is find(default()) else line for line in lines),
+                            ", ".join(known()))))
+        return
     if sys.argv[1:] not in ([], ["--built"]):
-        raise core.Error("usage: harness/do base [--built]")
+        raise core.Error("usage: harness/do base [--built|--list]")
     print(built() if sys.argv[1:] else find().name)

@@ -103,8 +103,8 @@ def tarball(base):
     return tar
 
 
-def other_tarball(base, version):
-    """The tarball of another version of the package, if the kernel code that the series edits is the same in it."""
+def version_tarball(base, version):
+    """The tarball of any version of a base's package, downloaded if it is not there. apt has checked its signature."""
     tar = DOWNLOAD / f"{base.name}-as-{version}.tar.xz"
     if not tar.is_file():
         with core.step(f"Downloading the kernel source {base['package']} {version} (about 140 MB)"):
@@ -113,6 +113,12 @@ def other_tarball(base, version):
         extract(base, package, part)
         package.unlink()
         part.rename(tar)
+    return tar
+
+
+def other_tarball(base, version):
+    """The tarball of another version of the package, if the kernel code that the series edits is the same in it."""
+    tar = version_tarball(base, version)
     with tempfile.TemporaryDirectory(dir=core.BUILD) as scratch:
         unpack_some(tar, hashes(base), pathlib.Path(scratch))
         files = differing(pathlib.Path(scratch), base)

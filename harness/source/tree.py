@@ -6,6 +6,8 @@ Usage: harness/do tree
        harness/do tree --unpatched         make build/<base>/unpatched, the base's own files
        harness/do tree --apply-only [BASE...]   only check that the series applies to these bases
                                            (to all that it is for)
+       harness/do tree --newest            tell which versions the mirror serves, and whether the
+                                           series apply to the newest
        harness/do tree --edited            succeed if a tree has edits of the user's
 
 Edits made there are never overwritten unless FORCE=1 asks for it. In .git, the ref
@@ -207,23 +209,58 @@ def apply(directory, name, patches):
     raise core.Error(f"the series does not apply to {name} (nothing was changed)")
 
 
-def apply_only(name):
-    """Check that the series applies to a base: in a repository of the files that it edits."""
-    base = bases.find(name)
-    files, scratch = fetch.fetch_touched(base), core.BUILD / f"apply-{base.name}.tmp"
+def apply_to_files(files, name, line):
+    """Check that a series applies to the files in a directory, whose kernel is called NAME."""
+    scratch = core.BUILD / f"apply-{name}.tmp"
     shutil.rmtree(scratch, ignore_errors=True)
     try:
-        for path in series.touched(base.series):
+        for path in series.touched(line):
             if (files / path).is_file():
                 (scratch / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(files / path, scratch / path)
         git("init", "-q", tree=scratch)
         git("add", "-f", "-A", tree=scratch)
-        git("commit", "-q", "-m", base.name, tree=scratch)
-        apply(scratch, base.name, series.patches(base.series))
+        git("commit", "-q", "-m", name, tree=scratch)
+        apply(scratch, name, series.patches(line))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def apply_only(name):
+    """Check that the series applies to a base: in a repository of the files that it edits."""
+    base = bases.find(name)
+    apply_to_files(fetch.fetch_touched(base), base.name, base.series)
     core.say(f"the series applies to {base.name}")
+
+
+def newest():
+    """Tell for each series which versions the mirror serves, and whether it applies to the newest; returns the exit status."""
+    wrong = 0
+    for line in dict.fromkeys(base.series for base in bases.known().values()):
+        base = bases.find(line)
+        versions = fetch.served(base)
+        if not versions:
+            print(f"{line}: the mirror has no package {base['package']} ({base['suite']})")
+            wrong += 1
+            continue
+        pinned = base["version"] in versions
+        print(f"{line}: base/{base.name} names {base['package']} {base['version']}, which the mirror"
+              f" {'has' if pinned else 'no longer has'}; its newest version is {versions[0]}")
+        if pinned and versions[0] == base["version"]:
+            files = fetch.fetch_touched(base)
+        else:
+            files = core.BUILD / f"newest-{line}.tmp"
+            shutil.rmtree(files, ignore_errors=True)
+            fetch.unpack_some(fetch.version_tarball(base, versions[0]), {*series.touched(line), *fetch.hashes(base)}, files)
+            changed = fetch.differing(files, base)
+            print(*(f"  {path}: differs" for path in changed), sep="\n", end="\n" if changed else "")
+        try:
+            apply_to_files(files, versions[0], line)
+            print(f"  the series applies to {versions[0]}")
+        except core.Error as error:
+            print(f"  {error}")
+            wrong += 1
+    return 1 if wrong else 0
 
 
 def edited_trees():
@@ -239,6 +276,7 @@ def main():
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--unpatched", action="store_true", help="make a tree of the base's own files, too")
     what.add_argument("--apply-only", nargs="*", metavar="BASE", help="only check that the series applies to these bases (all of the series)")
+    what.add_argument("--newest", action="store_true", help="tell whether the series apply to the newest that the mirror serves")
     what.add_argument("--edited", action="store_true", help="succeed if a tree has edits of the user's")
     options = parser.parse_args()
     if options.edited:
@@ -247,6 +285,8 @@ def main():
     if options.apply_only is not None:
         for name in options.apply_only or [base.name for base in bases.siblings()]:
             apply_only(name)
+    elif options.newest:
+        return newest()
     elif options.unpatched:
         Tree().make_unpatched()
     else:

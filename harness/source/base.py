@@ -8,6 +8,10 @@ has the name of the base that is used unless BASE says otherwise. base/SERIES.sy
 lists configuration symbols that have another name in these kernels than the
 configurations say, or that are gone ("-").
 
+The keys: package, version, suite, deb-sha256, tarball and tarball-sha256 of the source package; upstream, the tag of the
+version; series; where they differ from these, images (the suite of Debian's own kernels) and selftests (the base that
+the selftests are built with).
+
 A base is called by its name, or by that of its series: the newest of that
 series is meant then.
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run a Windows program with system calls of its own (samples/wine/raw.c) in a real Wine in the guest.
 
-Did the calls reach ntdll, or Linux? There are two controls, in which they have to reach Linux: Debian's own kernel,
-without the series, and a Wine that knows nothing of the feature. On our kernel with direct dispatch the program runs
+Did the calls reach ntdll, or Linux? There are two controls. On Debian's own kernel, without the series, the calls have to
+reach Linux if the kernel lacks the feature (5.10), and ntdll by SIGSYS if it has it (newer ones). By a Wine that knows
+nothing of the feature, they have to reach Linux. On our kernel with direct dispatch the program runs
 twice in one boot: by SIGSYS, and without. wine_verdict.py judges. build/<base>/wine/ has all that was said.
 
 The Wine is Debian's with an ntdll.so built anew (harness/do wine-build), or an installation that is named, which knows
@@ -192,16 +193,17 @@ def boots(wine):
     direct = None if is_own() else image("DIRECT_IMAGE", "direct")
     # Debian's newest kernel of the series.
     base = bases.find(debian_base().series)
-    debian_kernel.fetch(stock, base["suite"], "linux-image-cloud-amd64", f"{base.series}.")
+    debian_kernel.fetch(stock, base.values.get("images", base["suite"]), "linux-image-cloud-amd64", f"{base.series}.")
     parts = archives(wine, wine.work, [SAMPLE.read_bytes()],
                      lambda tree: guest.gather(wine, tree, SAMPLE, wine.modules(SAMPLE)))
     version = (stock / "package").read_text(encoding="utf-8").strip().partition("_")[2]
     # Without a choice, that is what a Wine does by itself.
+    way = "ntdll" if is_own() else "signal"
     yield Boot("ours", f"Running {wine.name}, CPU model {CPU}, on our kernel", ours, ["default"], parts,
-               ["ntdll" if is_own() else "signal"], {})
+               [way], {})
     # Its warnings are not for us to judge. It rewrites its code more often than QEMU's emulation, with two CPUs, can take.
     yield Boot("stock", f"The same on Debian's own {version}, without the series", stock / "vmlinuz", ["default"], parts,
-               ["linux"], {"append": "panic_on_warn=0", "SMP": "1"})
+               [way if base.series in bases.newer_series() else "linux"], {"append": "panic_on_warn=0", "SMP": "1"})
     if not is_own():
         yield Boot("unpatched-wine", "Debian's own Wine, without the patches, on our kernel", ours, ["default"], parts[:1],
                    ["linux"], {})

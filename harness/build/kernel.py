@@ -211,13 +211,16 @@ class Kernel:
         """Install the selftests. The objects go beside the kernel's, the headers with them, so the source tree stays clean."""
         (self.out / "kselftest-build").mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.out / "kselftest", ignore_errors=True)
-        log = self.out / "kselftest.log"
+        log, makefile = self.out / "kselftest.log", self.tree() / "tools/testing/selftests/Makefile"
         compiler = os.environ.get("SELFTESTS_CC")
+        # 5.10's selftests install the kernel's headers themselves. Those of newer kernels look for them in the source tree.
+        headers, newer = self.out / "usr/include", "KHDR_INCLUDES" in makefile.read_text(encoding="utf-8")
         with core.step(f"Building the selftests (log: {core.shown(log)})"):
             with open(log, "wb") as file:
-                status = kernel_make("-C", self.tree() / "tools/testing/selftests", f"O={self.out}/kselftest-build",
+                status = newer and self.make("headers", log=file) or kernel_make("-C", self.tree() / "tools/testing/selftests", f"O={self.out}/kselftest-build",
                                      f"TARGETS={os.environ.get('TARGETS') or 'syscall_user_dispatch'}", "FORCE_TARGETS=1",
                                      *([f"CC={compiler}"] if compiler else []),
+                                     *([f"KHDR_INCLUDES=-isystem {headers}", f"LINUX_HDR_PATH={headers}"] if newer else []),
                                      f"KSFT_INSTALL_PATH={self.out}/kselftest", "install", log=file)
             if status:
                 raise failure(log, "the selftests do not build")

@@ -25,7 +25,7 @@
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 
-#include "kselftest_harness.h"
+#include "../kselftest_harness.h"
 
 /* What the filter makes getsid() return. No getsid() fails so by itself. */
 #define FILTER_ERRNO	ENOTSOCK

@@ -2,7 +2,7 @@
 # The front door. The commands in harness/ do the work.
 
 # What the scripts read from the environment.
-export CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD OPERATIONS SEED MUTANT STEP
+export LOCALMODCONFIG CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD OPERATIONS SEED MUTANT STEP
 export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED KCONFIG
 
 # The variables of the command line. They are for the scripts, and not for other programs' Makefiles.
@@ -79,8 +79,9 @@ help:
 #| QUICK=1             check: only the steps that take about 20 minutes the first time
 #|                     soak: on the kernel of make run, without faults and search for leaks
 #| OPERATIONS= SEED=   fuzz: how many operations (1000000), and the random seed
-#| KCONFIG=path        deb, deb-test: which configuration, a file or a name in
-#|                     harness/build/configs/ (deb: Debian's cloud-amd64; deb-test: deb-test)
+#| KCONFIG=path        deb, deb-test: which configuration, a file or a name in harness/build/configs/, or amd64,
+#|                     cloud-amd64 (Debian's own), or running (deb: amd64; deb-test: deb-test)
+#| LOCALMODCONFIG=1    deb: leave out the modules that are not loaded on this machine
 #| QEMU_CPU= QEMU_ARGS= APPEND= MEM= SMP= ACCEL=
 #|                     run, shell: QEMU's -cpu, further options, kernel command line,
 #|                     memory, CPUs, tcg or kvm (bench: with ACCEL=kvm in nanoseconds)
@@ -171,6 +172,9 @@ bisectable:
 neighbours:
 	@harness/do setup $(TESTS)
 	@harness/do neighbours
+
+# A kernel to run is the newest long-term one, unless another is named.
+deb deb-test: export BASE := $(or $(BASE),$(if $(KERNEL_SRC),,$(shell harness/do base --lts)))
 
 deb:
 	@harness/do setup $(KERNEL) --deb

@@ -29,7 +29,7 @@ KNOWN = {
     "soak": f"QUICK SOAK_SECONDS SOAK_SEED KERNEL_IMAGE {SOURCE}",
     "fuzz": f"OPERATIONS SEED {SOURCE}",
     "mutants": f"FUZZ MUTANT {SOURCE}",
-    "deb": f"KCONFIG {SOURCE}",
+    "deb": f"KCONFIG LOCALMODCONFIG {SOURCE}",
     "deb-test": f"KCONFIG TIMEOUT {GUEST} {SOURCE}",
     "kernel": f"CONFIG {SOURCE}",
     "kernel-image": f"CONFIG {SOURCE}",

@@ -10,44 +10,55 @@ Usage: harness/do deb
        harness/do deb --check     only look whether KCONFIG will do, as far as that is quick
 
 Environment: KCONFIG, a kernel's configuration file; or a name in
-harness/build/configs/; or cloud-amd64, the default: the configuration of
-Debian's own kernel of that name, from the package linux-config-<version>. On top
-goes harness/build/configs/deb.config. The name, without config- and .config,
-becomes part of the kernel's version, such as <version>-sud-cloud-amd64.
+harness/build/configs/; or amd64, the default, or cloud-amd64: the configuration
+of Debian's own kernel of that name, from the package linux-config-<version>; or
+running: that of the kernel that runs here. On top goes
+harness/build/configs/deb.config. The name, without config- and .config, becomes
+part of the kernel's version, such as <version>-sud-amd64.
+LOCALMODCONFIG=1 leaves out the modules that are not loaded here now.
+
+A warning names the drivers of this machine that the configuration lacks.
 """
 
+import gzip
 import lzma
 import os
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 
 from harness import core
 from harness.build import configurations
 from harness.build.kernel import Kernel
 from harness.build.make import logged_build
-from harness.packages import apt
+from harness.packages import apt, drivers
 from harness.source.git import git
 from harness.source.tree import debian_base
 
 DEB = core.built("deb")
-DEBIAN = "cloud-amd64"
+# Debian's configurations: for any machine, the default, and for virtual ones.
+DEBIAN = ("amd64", "cloud-amd64")
+RUNNING = "running"
+# Compiled files for each symbol that is set: 5287 with 2822 symbols of 5.10's cloud-amd64.
+FILES_PER_SYMBOL = 1.87
 # What is set on top of every configuration.
 ON_TOP = "deb"
 # Characters that the version of a kernel can have.
 LONGEST = 64
 
 
-def debian_configuration():
-    """The path of Debian's configuration, which is fetched if it is not there."""
+def debian_configuration(name):
+    """The path of Debian's configuration of that name, which is fetched if it is not there."""
     base = debian_base()
     package = base["package"].replace("-source-", "-config-")
-    inside = f"usr/src/{package}/config.amd64_none_{DEBIAN}.xz"
+    inside = f"usr/src/{package}/config.amd64_none_{name}.xz"
     directory = core.BUILD / "download" / f"{package}_{base['version']}"
     remedy = "Another way: KCONFIG=<a kernel's configuration file>, such as /boot/config-<version>"
-    path = directory / f"config-{DEBIAN}"
+    path = directory / f"config-{name}"
     if not path.is_file():
-        core.say(f"* Fetching Debian's configuration {DEBIAN} ({base['version']})")
+        core.say(f"* Fetching Debian's configuration {name} ({base['version']})")
         apt.lists(base["suite"], "amd64", remedy)
         apt.download(base["suite"], "amd64", directory, remedy, f"{package}={base['version']}")
         deb = next(directory.glob("*.deb"))
@@ -59,6 +70,20 @@ def debian_configuration():
             deb.unlink()
         path.write_bytes(lzma.decompress((directory / os.path.basename(inside)).read_bytes()))
     return path
+
+
+def running_configuration():
+    """The path of the configuration of the kernel that runs here."""
+    release = os.uname().release
+    path, packed = pathlib.Path(f"/boot/config-{release}"), pathlib.Path("/proc/config.gz")
+    if path.is_file():
+        return path
+    if not packed.is_file():
+        raise core.Error(f"KCONFIG=running: this machine has neither {path} nor {packed}; name a kernel's configuration file instead")
+    copy = core.BUILD / "download" / f"config-{release}"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(gzip.decompress(packed.read_bytes()))
+    return copy
 
 
 def check_kconfig(path):
@@ -88,7 +113,7 @@ def name_of(path):
 
 def given():
     """What KCONFIG names: the default, a name of the harness, or a file."""
-    return os.environ.get("KCONFIG") or DEBIAN
+    return os.environ.get("KCONFIG") or DEBIAN[0]
 
 
 def is_ours(name):
@@ -97,9 +122,25 @@ def is_ours(name):
 
 
 def check():
-    """An Error if KCONFIG will not do."""
-    if given() != DEBIAN and not is_ours(given()):
+    """An Error if KCONFIG or LOCALMODCONFIG will not do."""
+    if given() == RUNNING:
+        check_kconfig(running_configuration())
+    elif given() not in DEBIAN and not is_ours(given()):
         check_kconfig(pathlib.Path(given()))
+    if os.environ.get("LOCALMODCONFIG"):
+        loaded_modules()
+
+
+def loaded_modules():
+    """What lsmod prints of the modules that are loaded here; an Error if there are none."""
+    if not shutil.which("lsmod"):
+        raise core.Error("LOCALMODCONFIG=1 asks lsmod which modules are loaded, and this machine has no lsmod."
+                         " On Debian: apt-get install kmod. Without LOCALMODCONFIG, all modules are built")
+    text = subprocess.run(["lsmod"], stdout=subprocess.PIPE, text=True, check=False).stdout
+    if len(text.splitlines()) < 2:
+        raise core.Error("LOCALMODCONFIG=1 leaves out the modules that are not loaded, and lsmod shows that none is loaded here."
+                         " Build on the machine that the kernel is for, or without LOCALMODCONFIG")
+    return text
 
 
 class Packages:
@@ -108,8 +149,10 @@ class Packages:
     def __init__(self):
         # The configuration that make is called for: a build of a name of the harness does not wait for another's.
         self.kernel = Kernel(given() if is_ours(given()) else ON_TOP)
-        if given() == DEBIAN:
-            path = debian_configuration()
+        if given() in DEBIAN:
+            path = debian_configuration(given())
+        elif given() == RUNNING:
+            path = running_configuration()
         elif is_ours(given()):
             path = pathlib.Path(core.output("kernel", "--config", given()))
         else:
@@ -119,6 +162,9 @@ class Packages:
         self.name = name_of(self.kconfig)
         if not self.name:
             raise core.Error(f"KCONFIG={path}: a file's name becomes part of the kernel's version; this one has no letters for it")
+        self.modules = loaded_modules() if os.environ.get("LOCALMODCONFIG") else ""
+        if self.modules:
+            self.name += "-local"
         self.out = DEB / self.name
         core.lock(f"deb-{self.name}")
 
@@ -130,9 +176,13 @@ class Packages:
         """Make OUT/.config. Kconfig silently drops what it does not know, so the result is compared."""
         self.out.mkdir(parents=True, exist_ok=True)
         config, log = self.out / ".config", self.out / "config.log"
-        config.write_bytes(self.kconfig.read_bytes() + configurations.fragment(ON_TOP).read_bytes())
+        on_top = "".join(f"{symbol}={value}\n" for symbol, value in configurations.wanted(ON_TOP).items())
+        config.write_text(self.kconfig.read_text(encoding="utf-8") + on_top, encoding="utf-8")
         with open(log, "wb") as file:
             status = self.make("olddefconfig", log=file)
+            if self.modules and not status:
+                (self.out / "lsmod").write_text(self.modules, encoding="utf-8")
+                status = self.make(f"LSMOD={self.out / 'lsmod'}", "localmodconfig", log=file)
         if status:
             core.say(*log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
             raise core.Error(f"the kernel's configuration cannot be made of {self.kconfig}; the end of {log} stands above")
@@ -144,6 +194,14 @@ class Packages:
             core.say(*wrong)
             raise core.Error(f"the configuration that came of {self.kconfig} is not what harness/build/configs/{ON_TOP}.config"
                              " asks for; see the list above")
+
+    def warn(self):
+        """Name the drivers of this machine's devices that the configuration lacks."""
+        lacking = drivers.lacking(self.kernel.tree(), self.symbols())
+        if lacking:
+            core.say("WARNING: the configuration lacks drivers that this machine uses now:",
+                     *(f"  {kind}: {driver} ({' or '.join(symbols)})" for driver, kind, symbols in lacking),
+                     "  If the kernel is for this machine, take its own configuration: KCONFIG=running")
 
     def symbols(self):
         """{CONFIG_SYMBOL: value} of OUT/.config."""
@@ -173,7 +231,7 @@ class Packages:
         author = (core.ROOT / "series" / "author").read_text(encoding="utf-8").strip()
         with core.step(f"Building the packages of {release}, {version} (log: {core.shown(log)})"):
             # DEBEMAIL is the author that Debian's changelog names.
-            logged_build(log, "", lambda file: self.make(
+            logged_build(log, str(round(FILES_PER_SYMBOL * len(self.symbols()), -2)).removesuffix(".0"), lambda file: self.make(
                 f"LOCALVERSION={suffix}", f"KDEB_PKGVERSION={version}", "KDEB_SOURCENAME=linux-sud",
                 "KDEB_CHANGELOG_DIST=unstable", f"DEBEMAIL={author}", "bindeb-pkg", log=file), "the packages cannot be built")
         names = [f"linux-image-{release}", "linux-libc-dev"]
@@ -195,9 +253,10 @@ def main():
     packages = Packages()
     core.run("tree")
     # Objects, modules and the packages; a large configuration has thousands of modules.
-    modules = len(re.findall(r"=m$", packages.kconfig.read_text(encoding="utf-8"), re.M))
+    modules = 0 if packages.modules else len(re.findall(r"=m$", packages.kconfig.read_text(encoding="utf-8"), re.M))
     core.need_space(core.BUILD, 1500 + 2 * modules, f"building the packages of {packages.name}")
     packages.configure()
+    packages.warn()
     if sys.argv[1:]:
         print(packages.out / ".config")
     else:

@@ -26,6 +26,7 @@ from harness import core
 from harness.build import configurations
 from harness.guest.boot import Guest
 from harness.packages import apt, deb
+from harness.source import base
 
 OUT = core.built("deb-test")
 ROOT = OUT / "root"
@@ -111,12 +112,13 @@ def boot_file(name, release):
 
 def equip(config):
     """Put the selftests in, and the unit that runs them when the system is up. CONFIG is the lines of the kernel's configuration."""
-    selftests, inside, units = core.built("x86_64") / "kselftest", ROOT / "kselftest/debian", ROOT / "etc/systemd/system"
+    selftests, inside, units = base.selftests(), ROOT / "kselftest/debian", ROOT / "etc/systemd/system"
     shutil.copytree(selftests, ROOT / "kselftest", symlinks=True)
     shutil.copytree(core.HARNESS / "guest/inside/debian", inside)
     (inside / "settings").write_text("timeout=900\n", encoding="utf-8")
     # The programs of the ABIs that the kernel has.
-    abis = ["64", *(abi for abi, symbol in (("32", "IA32_EMULATION"), ("x32", "X86_X32")) if f"CONFIG_{symbol}=y" in config)]
+    abis = ["64", *(abi for abi, symbol in (("32", "IA32_EMULATION"), ("x32", "X86_X32"), ("x32", "X86_X32_ABI"))
+                     if f"CONFIG_{symbol}=y" in config)]
     programs = ["debian:installed", "debian:compiled",
                 *(selftests / "kselftest-list.txt").read_text(encoding="utf-8").splitlines()]
     (ROOT / "kselftest/kselftest-list.txt").write_text("\n".join(programs) + "\n", encoding="utf-8")
@@ -126,7 +128,7 @@ def equip(config):
     (inside / "selftests.service").rename(units / "selftests.service")
     (units / "multi-user.target.wants/selftests.service").symlink_to("../selftests.service")
     # Debian asks for 4 million process ids. A small kernel does not have so many.
-    if "CONFIG_BASE_SMALL=1" in config:
+    if {"CONFIG_BASE_SMALL=1", "CONFIG_BASE_SMALL=y"} & set(config):
         (ROOT / "etc/sysctl.d/50-pid-max.conf").symlink_to("/dev/null")
     subprocess.run(["chown", "-R", "0:0", ROOT / "kselftest", units], check=True)
 

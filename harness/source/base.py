@@ -9,7 +9,7 @@ lists configuration symbols that have another name in these kernels than the
 configurations say, or that are gone ("-").
 
 The keys: package, version, suite, deb-sha256, tarball and tarball-sha256 of the source package; upstream, the tag of the
-version; series; where they differ from these, images (the suite of Debian's own kernels) and selftests (the base that
+version; series; lts, for a long-term kernel, until when; where they differ from these, images (the suite of Debian's own kernels) and selftests (the base that
 the selftests are built with).
 
 A base is called by its name, or by that of its series: the newest of that
@@ -18,6 +18,7 @@ series is meant then.
 Usage: harness/do base             print the name of the base that BASE and KERNEL_SRC name
        harness/do base --built     or the directory of what is built of it
        harness/do base --list      or all that BASE may name, in one line
+       harness/do base --lts       or the name of the newest series with a long-term kernel
 """
 
 import functools
@@ -159,6 +160,9 @@ def main():
         print("; or ".join((", ".join(f"{line} (default)" if find(line) is find(default()) else line for line in lines),
                             ", ".join(known()))))
         return
+    if sys.argv[1:] == ["--lts"]:
+        print(next(base.series for base in known().values() if "lts" in base.values))
+        return
     if sys.argv[1:] not in ([], ["--built"]):
-        raise core.Error("usage: harness/do base [--built|--list]")
+        raise core.Error("usage: harness/do base [--built|--list|--lts]")
     print(built() if sys.argv[1:] else find().name)

@@ -3,7 +3,7 @@
 
 # What the scripts read from the environment.
 export LOCALMODCONFIG CONFIG PROG ARGS FILES QUICK FORCE KERNEL_SRC BASE SIGNOFF TARGETS BUILD OPERATIONS SEED MUTANT STEP
-export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED KCONFIG
+export QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL CELLS SOAK_SECONDS SOAK_SEED KCONFIG BENCH
 
 # The variables of the command line. They are for the scripts, and not for other programs' Makefiles.
 GIVEN := $(strip $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v)))
@@ -14,7 +14,7 @@ KERNEL := --tree --kernel
 GUEST := $(KERNEL) --guest
 TESTS := $(GUEST) --tests
 
-ALL := help setup run shell check dist lint rules reference wine matrix bench soak fuzz mutants coverage bisectable \
+ALL := help setup run shell host check dist lint rules reference wine matrix bench soak fuzz mutants coverage bisectable \
 	neighbours deb deb-test kernel kernel-image selftests htmldocs man tree refresh series bases base-files clean distclean
 
 .NOTPARALLEL:
@@ -32,6 +32,7 @@ help:
 #| Start here:
 #| make run            boot the patched kernel and run a small compatibility layer in it
 #| make shell          a shell in the guest, with the selftests
+#| make host           the selftests on the kernel that runs here now: which rules does it keep?
 #| make check          the full proof (CONTRIBUTING.md: how to repeat one step)
 #| make man            show the manual pages
 #| make htmldocs       the kernel's administrator's guide, with our document, as HTML
@@ -79,6 +80,7 @@ help:
 #| QUICK=1             check: only the steps that take about 20 minutes the first time
 #|                     soak: on the kernel of make run, without faults and search for leaks
 #| OPERATIONS= SEED=   fuzz: how many operations (1000000), and the random seed
+#| BENCH=1             host: measure what system calls cost here, in nanoseconds
 #| KCONFIG=path        deb, deb-test: which configuration, a file or a name in harness/build/configs/, or amd64,
 #|                     cloud-amd64 (Debian's own), or running (deb: amd64; deb-test: deb-test)
 #| LOCALMODCONFIG=1    deb: leave out the modules that are not loaded on this machine
@@ -113,6 +115,11 @@ run:
 shell:
 	@harness/do setup $(GUEST)
 	@harness/do run shell
+
+host:
+	@harness/do setup $(TESTS)
+	@harness/do selftests
+	@harness/do host
 
 check:
 	$(if $(filter list,$(STEP)),,@harness/do setup)

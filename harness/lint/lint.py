@@ -11,7 +11,7 @@ Usage: harness/do lint [CHECK...]     all of them, or these:
   spelling      codespell on all that people read
   spdx          each file names its licence, and the kernel's spdxcheck.py knows it
   messages      the commit messages' form
-  tables        the README's matrix is that of results/matrix.tsv
+  tables        results/README.md has the matrix of results/matrix.tsv, and docs/maintainers.md lists patches/5.10
   figures       the figures in the texts are those of the tables, as harness/lint/figures.tsv says
   checkpatch    checkpatch.pl --strict, but for what harness/lint/checkpatch.tsv lists
   quilt         the patches apply by quilt, to each base, as they do by git am

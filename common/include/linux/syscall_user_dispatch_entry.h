@@ -59,7 +59,8 @@ static __always_inline int syscall_user_dispatch_verdict(struct pt_regs *regs)
 	if (unlikely(!selector))
 		return SYSCALL_DISPATCH_FILTER_BLOCK;
 
-	if (unlikely(get_user(byte, selector)))
+	/* The address was checked when it was set. */
+	if (unlikely(__get_user(byte, selector)))
 		return -EFAULT;
 
 	if (likely(byte == SYSCALL_DISPATCH_FILTER_ALLOW))

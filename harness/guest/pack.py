@@ -1,175 +1,106 @@
 # SPDX-License-Identifier: GPL-2.0
 """Make the initramfs of the test guest.
 
-It holds busybox, our init, the files and trees that are named, and for every
-dynamic ELF file among them its loader and libraries, at the paths where the
-loader looks for them. The same input gives the same bytes.
+It has busybox, our init, and the files and trees that the options name. Each dynamic ELF file brings its loader
+and libraries along, at the paths where the loader looks for them. The same input gives the same bytes.
 """
 
 import argparse
+import functools
 import gzip
 import os
+import pathlib
 import posixpath
 import re
 import shlex
 import shutil
 import stat
-import struct
 import subprocess
 
 from harness import core
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+INIT = core.HARNESS / "guest" / "inside" / "init"
 
 # The destination of --file without a path; init starts programs there.
 HOME = "/root"
 
-# The guest's /usr is merged, as Debian's is: whatever the host's layout,
-# /lib/x and /usr/lib/x are one file in the guest.
+# The guest's /usr is merged, as Debian's is: /lib/x and /usr/lib/x are one file, whatever the host's layout.
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 # init mounts file systems here, which hide the archive's files.
 MOUNTED = ("dev", "proc", "sys")
 
-# e_machine to the usual name.
-MACHINES = {
-    2: "SPARC", 3: "i386", 8: "MIPS", 20: "PowerPC", 21: "64-bit PowerPC", 22: "S/390",
-    40: "32-bit ARM", 43: "64-bit SPARC", 50: "Itanium", 62: "x86-64",
-    183: "64-bit ARM (aarch64)", 243: "RISC-V", 258: "LoongArch",
-}
-EM_386, EM_X86_64 = 3, 62
-ET_EXEC, ET_DYN = 2, 3
-PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
-DT_NEEDED, DT_STRTAB, DT_RPATH, DT_RUNPATH = 1, 5, 15, 29
+# The programs that the guest runs, by readelf's names of the machine and the class.
+ABIS = {("Advanced Micro Devices X86-64", "ELF64"): "x86-64", ("Advanced Micro Devices X86-64", "ELF32"): "x32",
+        ("Intel 80386", "ELF32"): "i386"}
+
+# The loader's directories, for all ABIs.
+LIBRARIES = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib/i386-linux-gnu", "/usr/lib/i386-linux-gnu", "/lib64",
+             "/usr/lib64", "/lib32", "/usr/lib32", "/libx32", "/usr/libx32", "/lib", "/usr/lib")
 
 
 class Elf:
-    """The properties of one ELF file that packing needs."""
+    """What readelf says of an ELF file. Its abi is None if the guest cannot run it."""
 
-    def __init__(self, path, data):
+    def __init__(self, path):
         self.path = path
-        self.bits = {1: 32, 2: 64}.get(data[4], 0)
-        self.order = {1: "<", 2: ">"}.get(data[5], "<")
-        try:
-            self.parse(data)
-        except (struct.error, IndexError, ValueError) as error:
-            raise core.Error(f"{path}: damaged ELF file") from error
+        done = subprocess.run(["readelf", "-hldW", "--", path], env=os.environ | {"LC_ALL": "C"}, capture_output=True,
+                              text=True, errors="replace", check=False)
+        error = re.search(r"Error: (.*)", done.stderr)
+        if error:
+            raise core.Error(f"{path}: damaged ELF file. readelf says: {error[1]}")
 
-    def parse(self, data):
-        self.type, self.machine = struct.unpack_from(self.order + "HH", data, 16)
-        self.interp, self.needed, self.rpath, self.runpath = None, [], [], []
-        if not self.is_x86():
-            return
-        if self.bits == 64:
-            phoff, = struct.unpack_from("<Q", data, 32)
-            phentsize, phnum = struct.unpack_from("<HH", data, 54)
-        else:
-            phoff, = struct.unpack_from("<I", data, 28)
-            phentsize, phnum = struct.unpack_from("<HH", data, 42)
-        loads, dynamic = [], None
-        for i in range(phnum):
-            at = phoff + i * phentsize
-            kind, = struct.unpack_from("<I", data, at)
-            if self.bits == 64:
-                offset, vaddr, _, size = struct.unpack_from("<QQQQ", data, at + 8)
-            else:
-                offset, vaddr, _, size = struct.unpack_from("<IIII", data, at + 4)
-            if kind == PT_LOAD:
-                loads.append((vaddr, offset, size))
-            elif kind == PT_DYNAMIC:
-                dynamic = (offset, size)
-            elif kind == PT_INTERP:
-                self.interp = data[offset:offset + size].rstrip(b"\0").decode()
-        if dynamic:
-            self.parse_dynamic(data, loads, *dynamic)
+        def values(pattern):
+            return re.findall(pattern, done.stdout, re.M)
 
-    def parse_dynamic(self, data, loads, offset, size):
-        entry = "<qQ" if self.bits == 64 else "<iI"
-        tags = [t for t in struct.iter_unpack(
-            entry, data[offset:offset + size - size % struct.calcsize(entry)])]
-        strtab = next((v for t, v in tags if t == DT_STRTAB), None)
-        base = next((off + strtab - va for va, off, length in loads
-                     if strtab is not None and va <= strtab < va + length), None)
-        if base is None:
-            return
-
-        def text(value):
-            return data[base + value:data.index(b"\0", base + value)].decode()
-
-        for tag, value in tags:
-            if tag == 0:
-                break
-            if tag == DT_NEEDED:
-                self.needed.append(text(value))
-            elif tag == DT_RPATH:
-                self.rpath = text(value).split(":")
-            elif tag == DT_RUNPATH:
-                self.runpath = text(value).split(":")
-
-    def is_x86(self):
-        return self.order == "<" and self.machine in (EM_386, EM_X86_64)
-
-    def kind(self):
-        return (self.bits, self.machine)
-
-    def architecture(self):
-        name = MACHINES.get(self.machine, f"machine number {self.machine}")
-        if self.machine == EM_X86_64 and self.bits == 32:
-            name = "x32"
-        return name
+        self.machine, = values(r"^  Machine: +(.*)")
+        self.abi = ABIS.get((self.machine, *values(r"^  Class: +(.*)")))
+        self.linked = values(r"^  Type: +(EXEC|DYN)\b") != []
+        self.loader = next(iter(values(r"\[Requesting program interpreter: (.*)\]$")), None)
+        self.needed = values(r"\(NEEDED\) +Shared library: \[(.*)\]$")
+        self.rpath, self.runpath = (list(filter(None, ":".join(values(rf"\({tag}\) +Library {tag.lower()}: \[(.*)\]$")).split(":")))
+                                    for tag in ("RPATH", "RUNPATH"))
 
 
 def read(path):
     try:
-        with open(path, "rb") as f:
-            return f.read()
-    except FileNotFoundError as error:
-        raise core.Error(f"{path}: no such file") from error
+        return pathlib.Path(path).read_bytes()
+    except FileNotFoundError:
+        raise core.Error(f"{path}: no such file") from None
     except OSError as error:
         raise core.Error(f"{path}: {error.strerror}") from error
 
 
-def elf_of(path, data=None):
-    """The Elf of a file, or None if it is something else."""
-    if data is None:
-        data = read(path)
-    return Elf(path, data) if data[:4] == b"\x7fELF" and len(data) >= 52 else None
+def elf_of(path, data):
+    """The Elf of a file with this content, or None if it is something else."""
+    return Elf(path) if data[:4] == b"\x7fELF" else None
 
 
-class Libraries:
-    """Where the host's loader would find a library, by ELF class and machine."""
+@functools.cache
+def loader_cache():
+    """{library: [its paths]} of the host's ld.so.cache."""
+    paths = {}
+    ldconfig = shutil.which("ldconfig", path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin")
+    if ldconfig:
+        listing = subprocess.run([ldconfig, "-p"], capture_output=True, text=True, check=False).stdout
+        for name, kind, path in re.findall(r"^\s+(\S+) \(([^)]*)\) => (\S+)", listing, re.M):
+            # The guest's CPU may lack what a variant for newer CPUs needs.
+            if "hwcap" not in kind:
+                paths.setdefault(name, []).append(path)
+    return paths
 
-    DEFAULT = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib/i386-linux-gnu",
-               "/usr/lib/i386-linux-gnu", "/lib64", "/usr/lib64", "/lib32", "/usr/lib32",
-               "/libx32", "/usr/libx32", "/lib", "/usr/lib")
 
-    def __init__(self):
-        self.cache = None
-        self.kinds = {}
+@functools.cache
+def fits(path, abi):
+    """Whether there is an ELF file of this ABI."""
+    elf = elf_of(path, read(path)) if os.path.isfile(path) else None
+    return elf is not None and elf.abi == abi
 
-    def load_cache(self):
-        self.cache = {}
-        ldconfig = shutil.which("ldconfig", path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin")
-        if not ldconfig:
-            return
-        listing = subprocess.run([ldconfig, "-p"], capture_output=True, text=True, check=False)
-        for line in listing.stdout.splitlines():
-            # A variant for newer CPUs is no use: the guest's CPU is another one.
-            match = re.match(r"\s+(\S+) \(([^)]*)\) => (\S+)", line)
-            if match and "hwcap" not in match[2]:
-                self.cache.setdefault(match[1], []).append(match[3])
 
-    def fits(self, path, kind):
-        if path not in self.kinds:
-            elf = elf_of(path) if os.path.isfile(path) else None
-            self.kinds[path] = elf.kind() if elf else None
-        return self.kinds[path] == kind
-
-    def find(self, name, kind):
-        if self.cache is None:
-            self.load_cache()
-        places = self.cache.get(name, []) + [f"{d}/{name}" for d in self.DEFAULT]
-        return next((p for p in places if self.fits(p, kind)), None)
+def find_library(name, abi):
+    """Where the host's loader finds a library by default."""
+    places = loader_cache().get(name, []) + [f"{directory}/{name}" for directory in LIBRARIES]
+    return next((path for path in places if fits(path, abi)), None)
 
 
 class Archive:
@@ -178,7 +109,6 @@ class Archive:
     def __init__(self):
         self.entries = {}       # path in the guest -> (mode, data, (major, minor))
         self.origin = {}        # path in the guest -> file on the host
-        self.libraries = Libraries()
         for name in MERGED:
             self.put(f"/{name}", stat.S_IFLNK | 0o777, f"usr/{name}".encode())
             self.directory(f"/usr/{name}")
@@ -195,7 +125,7 @@ class Archive:
         top = path[1:].partition("/")[0]
         if top in MOUNTED:
             raise core.Error(f"{source}: it would be {path} in the guest, but the guest mounts a file system over /{top}. "
-                          "Choose another place, as in FILE:/opt/; if a program looks for a library there, move it")
+                             "Choose another place, as in FILE:/opt/; if a program looks for a library there, move it")
         if stat.S_ISDIR(self.entries.get(path, (0,))[0]):
             raise core.Error(f"{source}: {path} is a directory in the guest; to put the file into it: {path}/")
         above = posixpath.dirname(path)
@@ -215,72 +145,62 @@ class Archive:
         if self.place(path) not in self.entries:
             self.put(path, stat.S_IFDIR | mode)
 
-    def add(self, source, path, in_tree=False):
-        """Take a file, and for an ELF file or a script what it needs to run."""
+    def add(self, source, path, in_tree=False, inherited=()):
+        """Add a file, and all that an ELF file or a script needs to run. INHERITED: the DT_RPATH of the program."""
         path = self.place(path)
         real = os.path.realpath(source)
         if path in self.origin:
             if self.origin[path] != real:
                 raise core.Error(f"{source} and {self.origin[path]} would both be {path} in the guest; "
-                              "give one another place, as in FILE:/where")
+                                 "give one another place, as in FILE:/where")
             return
         self.check_place(source, path)
         data = read(source)
         self.origin[path] = real
         self.put(path, stat.S_IFREG | stat.S_IMODE(os.stat(source).st_mode), data)
         elf = elf_of(source, data)
-        if elf and elf.is_x86():
-            self.add_needs(elf, path, [])
+        if elf and elf.abi:
+            self.add_needs(elf, path, inherited)
         elif data[:2] == b"#!" and os.access(source, os.X_OK):
             self.add_interpreter(source, data, in_tree)
 
     def add_needs(self, elf, path, inherited):
-        if elf.interp:
-            if not os.path.exists(elf.interp):
-                raise core.Error(f"{elf.path}: built for {elf.architecture()}, and its loader {elf.interp} "
-                              "is not on this machine; install that architecture's C library, "
-                              "or link the program with -static")
-            self.add(elf.interp, elf.interp)
-        # The loader's rule: DT_RUNPATH replaces DT_RPATH; only the latter is inherited.
-        search = elf.runpath or elf.rpath + inherited
+        """Add the loader and the libraries of an ELF file."""
+        if elf.loader:
+            if not os.path.exists(elf.loader):
+                raise core.Error(f"{elf.path}: built for {elf.abi}, and its loader {elf.loader} is not on this machine; "
+                                 "install that architecture's C library, or link the program with -static")
+            self.add(elf.loader, elf.loader)
+        # The loader knows directories from ld.so.conf, such as /lib32, by this file.
+        if elf.needed and os.path.exists("/etc/ld.so.cache"):
+            self.put("/etc/ld.so.cache", stat.S_IFREG | 0o644, read("/etc/ld.so.cache"))
+        # The loader's rule: DT_RUNPATH replaces DT_RPATH; only DT_RPATH is inherited.
+        search = elf.runpath or [*elf.rpath, *inherited]
         for name in elf.needed:
             source, target = self.find(elf, name, path, search)
-            if self.place(target) in self.origin:
-                continue
-            self.add_library(source, target, [] if elf.runpath else search)
-            # libpthread loads this one by itself when a thread is cancelled or exits.
-            if name == "libc.so.6":
-                extra = self.libraries.find("libgcc_s.so.1", elf.kind())
-                if extra:
-                    self.add_library(extra, extra, [])
-
-    def add_library(self, source, target, inherited):
-        self.check_place(source, target)
-        data = read(source)
-        self.origin[self.place(target)] = os.path.realpath(source)
-        self.put(target, stat.S_IFREG | 0o755, data)
-        # Directories from ld.so.conf, such as /lib32, are known to the loader by this file.
-        if os.path.exists("/etc/ld.so.cache"):
-            self.put("/etc/ld.so.cache", stat.S_IFREG | 0o644, read("/etc/ld.so.cache"))
-        self.add_needs(elf_of(source, data), target, inherited)
+            if self.place(target) not in self.origin:
+                self.add(source, target, inherited=() if elf.runpath else search)
+            # libpthread itself loads this library when a thread is cancelled or exits.
+            extra = find_library("libgcc_s.so.1", elf.abi) if name == "libc.so.6" else None
+            if extra:
+                self.add(extra, extra)
 
     def find(self, elf, name, path, search):
-        """A library's path on the host, and the one where the guest's loader will look."""
+        """A library's path on the host, and the path where the guest's loader will look."""
         if "/" in name:
-            if self.libraries.fits(name, elf.kind()):
+            if fits(name, elf.abi):
                 return name, name
         else:
-            for item in filter(None, search):
-                host, guest = (
-                    re.sub(r"\$\{?ORIGIN\}?", lambda _, o=origin: posixpath.dirname(o), item) + "/" + name
-                    for origin in (os.path.realpath(elf.path), path))
-                if self.libraries.fits(host, elf.kind()):
+            for item in search:
+                host, guest = (re.sub(r"\$\{?ORIGIN\}?", lambda _, o=origin: posixpath.dirname(o), item) + "/" + name
+                               for origin in (os.path.realpath(elf.path), path))
+                if fits(host, elf.abi):
                     return host, guest
-            found = self.libraries.find(name, elf.kind())
+            found = find_library(name, elf.abi)
             if found:
                 return found, found
-        raise core.Error(f"{elf.path}: needs the {elf.architecture()} library {name}, which this machine's "
-                      "loader does not find; install it, or link the program with -static")
+        raise core.Error(f"{elf.path}: needs the {elf.abi} library {name}, which this machine's loader does not find; "
+                         "install it, or link the program with -static")
 
     def add_interpreter(self, script, data, in_tree):
         words = data[2:].split(b"\n", 1)[0].decode(errors="replace").split()
@@ -294,8 +214,8 @@ class Archive:
             if self.place(interpreter) in self.entries:
                 return
             name = interpreter
-        # perl or python is of no use without its library, and kselftest's runner, which
-        # looks for perl, knows how to do without: a tree brings only shells along.
+        # A tree brings only shells: perl or python would need its own library too. kselftest's runner uses
+        # perl only if it finds it.
         if in_tree and not name.endswith("sh"):
             return
         if not interpreter or not os.path.isfile(interpreter):
@@ -319,23 +239,22 @@ class Archive:
                     self.add(full, where, in_tree=True)
 
     def add_base(self, base):
+        """Add what each guest has: busybox and its names, timeout, init, and a few files and directories."""
         busybox = shutil.which("busybox") or "/bin/busybox"
         if not os.path.exists(busybox):
             raise core.Error("busybox is not on this machine; install the package busybox-static")
-        # Its list of names comes from the machine's own, which can be run here.
         self.add(f"{base}/bin/busybox" if base else busybox, "/bin/busybox")
-        listing = subprocess.run([busybox, "--list-full"], capture_output=True, text=True, check=True)
-        self.applets = {posixpath.basename(name) for name in listing.stdout.split()}
-        for name in listing.stdout.split():
+        # The names come from the machine's own busybox: another architecture's cannot run here.
+        names = subprocess.run([busybox, "--list-full"], capture_output=True, text=True, check=True).stdout.split()
+        self.applets = {posixpath.basename(name) for name in names}
+        for name in names:
             if self.place(name) not in self.entries:
                 self.put(name, stat.S_IFLNK | 0o777, b"/usr/bin/busybox")
-        # kselftest's runner asks for `timeout --foreground` and the status 124:
-        # busybox has neither, coreutils is on every Debian machine.
-        for source in (f"{base}/usr/bin/timeout", f"{base}/bin/timeout"):
-            if os.path.exists(source):
-                self.add(source, "/usr/bin/timeout")
-                break
-        self.add(os.path.join(HERE, "inside", "init"), "/init")
+        # kselftest's runner needs `timeout --foreground` and its exit status 124. busybox has neither, coreutils has both.
+        timeout = next(filter(os.path.exists, (f"{base}/usr/bin/timeout", f"{base}/bin/timeout")), None)
+        if timeout:
+            self.add(timeout, "/usr/bin/timeout")
+        self.add(INIT, "/init")
         for name, mode in (("/dev", 0o755), ("/proc", 0o555), ("/sys", 0o555), ("/tmp", 0o1777),
                            ("/run", 0o755), ("/var", 0o755), ("/guest", 0o755), (HOME, 0o700)):
             self.directory(name, mode)
@@ -345,25 +264,25 @@ class Archive:
                  b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
         self.put("/etc/group", stat.S_IFREG | 0o644, b"root:x:0:\nnogroup:x:65534:\n")
 
-    def write(self, stream):
-        inode = 0
+    def cpio(self):
+        """The archive's bytes. (To make it, cpio would need root's rights for the device, and gen_init_cpio a kernel tree.)"""
+        parts = []
 
-        def member(path, mode, data, device, links):
+        def member(inode, path, mode, data, device, links):
             name = path.encode() + b"\0"
             header = "070701" + "".join(f"{field:08x}" for field in (
                 inode, mode, 0, 0, links, 0, len(data), 0, 0, *device, len(name), 0))
             for part in (header.encode() + name, data):
-                stream.write(part + b"\0" * (-len(part) % 4))
+                parts.append(part + b"\0" * (-len(part) % 4))
 
-        for path, (mode, data, device) in sorted(self.entries.items()):
-            inode += 1
-            member(path[1:], mode, data, device, 2 if stat.S_ISDIR(mode) else 1)
-        inode = 0
-        member("TRAILER!!!", 0, b"", (0, 0), 1)
+        for inode, (path, (mode, data, device)) in enumerate(sorted(self.entries.items()), 1):
+            member(inode, path[1:], mode, data, device, 2 if stat.S_ISDIR(mode) else 1)
+        member(0, "TRAILER!!!", 0, b"", (0, 0), 1)
+        return b"".join(parts)
 
 
 def check_program(path):
-    """Refuse early, with a better message, a program that the guest's kernel would refuse."""
+    """Refuse a program that the guest's kernel would refuse, and say why."""
     if not os.path.exists(path):
         hint = shutil.which(path) if "/" not in path else None
         raise core.Error(f"{path}: no such file" + (f"; did you mean {hint}?" if hint else ""))
@@ -372,9 +291,9 @@ def check_program(path):
     data = read(path)
     elf = elf_of(path, data)
     if elf:
-        if not elf.is_x86():
-            raise core.Error(f"{path}: built for {elf.architecture()}; the guest runs x86-64, x32 and i386 programs")
-        if elf.type not in (ET_EXEC, ET_DYN):
+        if not elf.abi:
+            raise core.Error(f"{path}: built for {elf.machine}; the guest runs x86-64, x32 and i386 programs")
+        if not elf.linked:
             raise core.Error(f"{path}: an ELF file that is not linked (an object or a core file), so it cannot be run")
     elif data[:2] != b"#!":
         raise core.Error(f"{path}: neither an ELF program nor a script that begins with #!")
@@ -382,41 +301,41 @@ def check_program(path):
         raise core.Error(f"{path}: not executable; chmod +x {shlex.quote(path)}")
 
 
-def destination(source, path):
-    if not path:
-        path = HOME + "/"
+def destination(item):
+    """SRC and PATH of SRC[:PATH]."""
+    source, _, path = item.partition(":")
+    path = path or HOME + "/"
     if not path.startswith("/"):
-        raise core.Error(f"{source}:{path}: the place in the guest must be an absolute path")
-    return path + os.path.basename(os.path.abspath(source)) if path.endswith("/") else path
+        raise core.Error(f"{item}: the place in the guest must be an absolute path")
+    return source, path + os.path.basename(os.path.abspath(source)) if path.endswith("/") else path
 
 
 def main():
     parser = argparse.ArgumentParser(
         description="Make the initramfs of the test guest.",
-        epilog=f"SRC without a path goes to {HOME}, where programs start; a path ending in / is a directory. "
-               "What follows -- is the command line for the guest's mode run.")
-    parser.add_argument("--out", required=True, metavar="FILE", help="written whole or not at all; .gz compresses")
+        epilog=f"SRC without a path goes to {HOME}, where programs start; a path that ends in / is a directory. "
+               "The command after -- is the program that the guest runs in the mode run.")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the archive; .gz compresses. An error leaves no part of it")
     parser.add_argument("--prog", metavar="SRC[:PATH]", action="append", default=[],
-                        help="a file that must be a program which the guest can run")
+                        help="a program; an error if the guest cannot run it")
     parser.add_argument("--file", metavar="SRC[:PATH]", action="append", default=[], help="a file or a directory")
     parser.add_argument("--tree", metavar="DIR:PATH", action="append", default=[], help="a directory's content")
     parser.add_argument("--base", metavar="DIR", default="",
-                        help="take busybox and timeout from DIR, where they are as on /: of another architecture")
-    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="the program that the guest's mode run starts")
+                        help="take DIR/bin/busybox and DIR/usr/bin/timeout, which may be of another architecture")
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="the program and its arguments")
     options = parser.parse_args()
+    core.need_command("readelf")
 
     archive = Archive()
     if options.base and not os.path.isfile(f"{options.base}/bin/busybox"):
         raise core.Error(f"--base {options.base}: there is no bin/busybox in it")
     archive.add_base(options.base)
     for item in options.prog:
-        source, _, path = item.partition(":")
-        check_program(source)
-        archive.add(source, destination(source, path))
+        check_program(item.partition(":")[0])
+        archive.add(*destination(item))
     for item in options.file:
-        source, _, path = item.partition(":")
-        take = archive.add_tree if os.path.isdir(source) else archive.add
-        take(source, destination(source, path))
+        source, path = destination(item)
+        (archive.add_tree if os.path.isdir(source) else archive.add)(source, path)
     for item in options.tree:
         source, _, path = item.partition(":")
         if not path:
@@ -426,17 +345,14 @@ def main():
         # Quoted for the shell, so that blanks, quotes and newlines arrive as they are.
         archive.put("/guest/cmd", stat.S_IFREG | 0o644, (shlex.join(options.command) + "\n").encode())
 
-    partial = f"{options.out}.{os.getpid()}.part"
+    content = archive.cpio()
+    if options.out.endswith(".gz"):
+        content = gzip.compress(content, 1, mtime=0)
+    partial = pathlib.Path(f"{options.out}.{os.getpid()}.part")
     try:
-        with open(partial, "wb") as raw:
-            if options.out.endswith(".gz"):
-                with gzip.GzipFile("", "wb", 1, raw, 0) as packed:
-                    archive.write(packed)
-            else:
-                archive.write(raw)
-        os.replace(partial, options.out)
+        partial.write_bytes(content)
+        partial.replace(options.out)
     except OSError as error:
         raise core.Error(f"{options.out}: {error.strerror}") from error
     finally:
-        if os.path.exists(partial):
-            os.unlink(partial)
+        partial.unlink(missing_ok=True)

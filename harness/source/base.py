@@ -138,10 +138,10 @@ def built():
     return core.BUILD / (base.series if base is find(base.series) else base.name)
 
 
-def results():
-    """The directory for the tables of campaigns: results/, and below it that of a series that is not the default's."""
-    place = core.ROOT / "results"
-    return place if line() == find(default()).series else place / line()
+def results(series=""):
+    """The directory for the tables of campaigns, of that SERIES or BASE's: results/ for the default's, results/SERIES/ for others."""
+    place, series = core.ROOT / "results", series or line()
+    return place if series == find(default()).series else place / series
 
 
 def tester():

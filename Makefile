@@ -90,7 +90,7 @@ help:
 #| TIMEOUT=seconds     run, wine, deb-test: the time after which the guest counts as hung
 #| KERNEL_IMAGE=path   run, shell, wine, soak: an existing kernel (wine: DIRECT_IMAGE=path too)
 #| CC= CFLAGS=         run: the compiler of the sample, and its options
-#| MUTANT='name ...'   mutants: only these files of harness/campaigns/mutations/
+#| MUTANT='name ...'   mutants: only these files of harness/campaigns/mutations/<base>/
 #| FUZZ=1              mutants: run the fuzzer in them too
 #| BASE=name           which kernel source: @BASES@
 #| KERNEL_SRC=path     a kernel tree or tarball of your own (BASE=try: even if it is unknown)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Break the patched kernel in one place at a time, and check that the selftests fail.
 
-Every file in harness/campaigns/mutations/ is a small diff against the patched tree, and one mutant. Its head says, in
-lines before the diff,
+Every file in harness/campaigns/mutations/SERIES/ is a small diff against the patched tree of the base that BASE names, and one
+mutant. Its head says, in lines before the diff,
 
   a sentence: the fault;
   rules: R1 R3       a test of one of these rules must fail ("-": a test
@@ -40,14 +40,14 @@ from harness import core
 from harness.build import proof
 from harness.campaigns import campaign
 from harness.judge import judge
+from harness.source import base
 from harness.source.git import git, work_tree
 
 DO = core.HARNESS / "do"
-MUTATIONS = core.HARNESS / "campaigns" / "mutations"
+MUTATIONS = core.HARNESS / "campaigns" / "mutations" / base.line()
 WORK = core.built("mutants")
 TREE = WORK / "tree"
 CONFIG = "direct"      # it has every line of the series
-KSELFTEST = WORK / CONFIG / "kselftest"
 VERDICTS = WORK / "verdicts.json"
 CONTROL = "none"
 HEAD = ("mutant", "verdict", "breaks", "rules", "failed", "killer", "seconds", "fuzzer")
@@ -69,7 +69,7 @@ RUNNING = set()
 
 
 class Mutation:
-    """One file of harness/campaigns/mutations/, or the control: a kernel without a mutation."""
+    """One mutation, or the control: a kernel without a mutation."""
 
     def __init__(self, path=None):
         self.path = path
@@ -111,12 +111,12 @@ def choose(names):
     numbers = [mutation.name.partition("-")[0] for mutation in every]
     twice = [mutation.name for mutation, number in zip(every, numbers) if numbers.count(number) > 1]
     if twice:
-        raise core.Error(f"mutations of the same number in harness/campaigns/mutations/: {' '.join(twice)}")
+        raise core.Error(f"mutations of the same number in {core.shown(MUTATIONS)}: {' '.join(twice)}")
     chosen = []
     for name in names:
         found = [m for m in every if name in (m.name, m.name.partition("-")[2], m.name.partition("-")[0])]
         if not found:
-            raise core.Error(f"there is no mutation {name} in harness/campaigns/mutations/")
+            raise core.Error(f"there is no mutation {name} in {core.shown(MUTATIONS)}")
         chosen += found
     return chosen or every, every
 
@@ -191,7 +191,7 @@ class Guest:
         for path in (self.verdict, self.console):
             path.unlink(missing_ok=True)
         initrd = self.dir / "initrd.cpio"
-        core.run("pack", "--out", initrd, "--tree", f"{KSELFTEST}:/kselftest", *pack, stderr=log)
+        core.run("pack", "--out", initrd, "--tree", f"{campaign.KSELFTEST}:/kselftest", *pack, stderr=log)
         self.process = start("AROUND_BOOT", log, "boot", "--kernel", image, "--initrd", initrd, "--out", self.dir, *boot)
 
     def check_number(self):
@@ -286,7 +286,7 @@ class Campaign:
 
     def __init__(self, mutations, every, tree, fuzz):
         self.mutations, self.every, self.tree, self.fuzz = [Mutation(), *mutations], every, tree, fuzz
-        listed = (KSELFTEST / "kselftest-list.txt").read_text(encoding="utf-8").split()
+        listed = (campaign.KSELFTEST / "kselftest-list.txt").read_text(encoding="utf-8").split()
         self.programs = {test.partition(":")[2]: test for test in listed if re.search(campaign.TESTS, test)}
         for mutation in every:
             self.ordered(mutation)
@@ -418,13 +418,12 @@ def main():
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     campaign.begin("mutants")
-    os.environ["TARGETS"] = "syscall_user_dispatch seccomp"
     core.run("setup", "--abis")
     tree = prepare()
     shutil.rmtree(WORK / "images", ignore_errors=True)
     for name in ("images", "logs", "guest"):
         (WORK / name).mkdir(exist_ok=True)
-    core.run("kernel", "--in", WORK, "--selftests", CONFIG)
+    core.run("selftests")
     if options.fuzz:
         proof.build(*PROOF)
     core.run("kernel", "--in", WORK, CONFIG)

@@ -827,7 +827,7 @@ FIXTURE_VARIANT(uprobe)
 FIXTURE_VARIANT_ADD(uprobe, entry) { .ret = false };
 FIXTURE_VARIANT_ADD(uprobe, return) { .ret = true };
 
-static sud_word __attribute__((noinline, noclone)) probed(sud_word nr)
+sud_word __attribute__((noinline, noclone)) probed(sud_word nr)
 {
 	/* Make a call from the foreign page, if there is one to make. */
 	if (nr >= 0)
@@ -835,6 +835,18 @@ static sud_word __attribute__((noinline, noclone)) probed(sud_word nr)
 	__asm__ volatile("" : "+r" (nr));
 	return nr + 1;
 }
+
+/* The same after a 10-byte nop, which 7.2 turns into a call of uprobe(). */
+sud_word probed_nop(sud_word nr);
+__asm__(".pushsection .text\n"
+	".balign 16\n"
+	".globl probed_nop\n"
+	".type probed_nop, @function\n"
+	"probed_nop:\n"
+	".byte 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0\n"
+	"jmp probed\n"
+	".size probed_nop, . - probed_nop\n"
+	".popsection\n");
 
 FIXTURE_SETUP(uprobe)
 {
@@ -858,7 +870,8 @@ FIXTURE_TEARDOWN(uprobe)
  * Only the foreign page is exempt. If the kernel put a system call into the
  * function's path, it would be dispatched, or would read the selector's page.
  */
-TEST_F(uprobe, V3_probed_function_of_armed_thread_works)
+static void check_probed(struct __test_metadata *_metadata,
+			 sud_word (*function)(sud_word nr), int fd)
 {
 	unsigned long page = sysconf(_SC_PAGESIZE);
 	sud_word armed, ret, off;
@@ -872,17 +885,52 @@ TEST_F(uprobe, V3_probed_function_of_armed_thread_works)
 	for (i = 0; i < 10; i++) {
 		armed = sud_arm(SUD_EXCL, SUD_FOREIGN, page,
 				i & 1 ? selector : NULL);
-		ret = probed(-42);
+		ret = function(-42);
 		off = sud_foreign_call(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH,
 				       SUD_OFF, 0, 0, 0, 0);
 		ASSERT_EQ(0, armed);
 		ASSERT_EQ(0, off);
 		EXPECT_EQ(-41, ret);
 		EXPECT_EQ(0, sud_count);
-		EXPECT_EQ(i + 1, sud_perf_count(self->fd));
+		EXPECT_EQ(i + 1, sud_perf_count(fd));
 	}
 	ASSERT_EQ(0, mincore(selector, page, &core));
 	EXPECT_EQ(0, core & 1);
+}
+
+TEST_F(uprobe, V3_probed_function_of_armed_thread_works)
+{
+	check_probed(_metadata, probed, self->fd);
+}
+
+/* Some kernels take no probe on this nop, in armed programs and others. */
+TEST_F(uprobe, V3_probed_nop_of_armed_thread_works_or_is_refused)
+{
+	int fd = sud_uprobe((unsigned long)probed_nop, variant->ret);
+
+	if (fd >= 0) {
+		check_probed(_metadata, probed_nop, fd);
+		close(fd);
+		return;
+	}
+	EXPECT_EQ(-SUD_ENOTSUPP, fd);
+	ASSERT_EQ(0, sud_arm_native(&shared->selector));
+	EXPECT_EQ(-SUD_ENOTSUPP,
+		  sud_uprobe((unsigned long)probed_nop, variant->ret));
+}
+
+/* The calls of uretprobe() and uprobe(), made by a program, are its own. */
+TEST_F(uprobe, V3_numbers_of_probes_are_dispatched)
+{
+	sud_word nr;
+
+	/* The kernel makes its trampoline at the first hit. */
+	EXPECT_EQ(-41, probed(-42));
+	shared->selector = SUD_BLOCK;
+	ASSERT_EQ(0, sud_arm_native(&shared->selector));
+	for (nr = 335; nr <= 336; nr++)
+		EXPECT_EQ(nr, call(nr));
+	EXPECT_EQ(2, sud_count);
 }
 
 #define PROBED_THREADS	4

@@ -36,6 +36,14 @@ DISK = "disk.img"
 TIMEOUT = 5400
 # What the packages' own scripts, the selftests and the compiling need, besides the least that Debian is.
 PACKAGES = "systemd-sysv,udev,kmod,initramfs-tools,gcc,libc6-dev,libc6-i386,libc6-x32,lib32gcc-s1,libelf1,make"
+# Devices of a PC, beside the virtio disk with Debian, and the symbols of their drivers. harness/guest/inside/debian/hardware
+# looks at them. The two disks hold their own names.
+DISKS = ("ahci", "nvme")
+HARDWARE = ("-device ahci,id=ahci -drive file=ahci,format=raw,if=none,id=on-ahci -device ide-hd,bus=ahci.0,drive=on-ahci "
+            "-drive file=nvme,format=raw,if=none,id=on-nvme -device nvme,serial=1,drive=on-nvme "
+            "-netdev user,id=net,restrict=on -device e1000e,netdev=net -device virtio-gpu-pci "
+            "-audiodev none,id=audio -device intel-hda -device hda-duplex,audiodev=audio")
+DRIVERS = ("SATA_AHCI", "BLK_DEV_SD", "BLK_DEV_NVME", "E1000E", "DRM_VIRTIO_GPU", "SND_HDA_INTEL", "SND_HDA_GENERIC")
 INSTALL = """mount -t proc proc "$1/proc" && exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C \
 DEBIAN_FRONTEND=noninteractive chroot "$1" sh -c "dpkg -i /packages/*.deb" """
 
@@ -119,7 +127,8 @@ def equip(config):
     # The programs of the ABIs that the kernel has.
     abis = ["64", *(abi for abi, symbol in (("32", "IA32_EMULATION"), ("x32", "X86_X32"), ("x32", "X86_X32_ABI"))
                      if f"CONFIG_{symbol}=y" in config)]
-    programs = ["debian:installed", "debian:compiled",
+    hardware = all({f"CONFIG_{symbol}=m", f"CONFIG_{symbol}=y"} & set(config) for symbol in DRIVERS)
+    programs = ["debian:installed", "debian:compiled", *(["debian:hardware"] if hardware else []),
                 *(selftests / "kselftest-list.txt").read_text(encoding="utf-8").splitlines()]
     (ROOT / "kselftest/kselftest-list.txt").write_text("\n".join(programs) + "\n", encoding="utf-8")
     chosen = [program for program in programs if re.fullmatch(rf"debian:.*|syscall_user_dispatch:.*_({'|'.join(abis)})", program)]
@@ -140,6 +149,8 @@ def make_disk():
     with open(OUT / DISK, "wb") as file:
         file.truncate(size + 1024 << 20)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", ROOT, OUT / DISK], check=True)
+    for name in DISKS:
+        (OUT / name).write_bytes(name.encode().ljust(1 << 20, b"\0"))
 
 
 def boot(kernel, initrd):
@@ -148,10 +159,11 @@ def boot(kernel, initrd):
         (OUT / name).unlink(missing_ok=True)
     # A relative name: QEMU_ARGS is split at blanks, which the directory's name may have.
     os.chdir(OUT)
-    os.environ["QEMU_ARGS"] = f"-drive file={DISK},format=raw,if=virtio {os.environ.get('QEMU_ARGS', '')}"
+    os.environ["QEMU_ARGS"] = f"-drive file={DISK},format=raw,if=virtio {HARDWARE} {os.environ.get('QEMU_ARGS', '')}"
     guest = Guest(kernel, initrd, "check", OUT, append="root=/dev/vda rw", timeout=int(os.environ.get("TIMEOUT") or TIMEOUT))
     guest.boot()
-    (OUT / DISK).unlink()
+    for name in (DISK, *DISKS):
+        (OUT / name).unlink()
     return guest
 
 

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The configurations of kernels: the fragments harness/build/configs/CONFIG.config, and what their heads say.
+"""The configurations of kernels: the fragments harness/build/configs/CONFIG.config, and the directives in their heads.
 
-A head has directives. One that a fragment does not have comes from the fragment that it is over, and so on, but for
-with, plant and original. These are the directives:
+A fragment inherits the directives that it lacks from the fragment that it is over, except with, plant and original. The
+directives are:
 
   # arch: x86_64         what to build for
   # compiler: clang      and LLVM's other tools, rather than gcc
-  # cross: PREFIX-       what the tools' names begin with, for another machine
+  # cross: PREFIX-       the prefix of the tools' names, for another architecture
   # base: allnoconfig    the configuration target that it stands on
   # over: NAME           the fragment NAME.config goes first
   # with: PATH           and this file of the repository, such as a selftest's config
   # tree: unpatched      build the base, without the series
-  # plant: PATH          build what is below it, then again with this patch of one file
-  # original: PATH       the same, with this file as the base has it
+  # plant: PATH          build the fragment that it is over, then again with this patch of one file
+  # original: PATH       the same, with this file as it is in the base
   # profile: PATH.o ...  compile these for gcov
-  # lacks: x32 seccomp   properties that the kernel lacks, as in harness/judge/skips.tsv: which selftests must be skipped
+  # lacks: x32 seccomp   properties that the kernel lacks; harness/judge/skips.tsv lists the selftests to skip for each
   # objects: 1170        about how many files are compiled, for the progress line
 """
 
@@ -46,19 +46,19 @@ def own(config, name):
 
 
 def chain(config):
-    """The configuration, and those that it is over, the lowest last."""
+    """The configuration, and those that it is over, in turn."""
     while config:
         yield config
         config = own(config, "over")
 
 
 def directive(config, name):
-    """The value of a directive, from the fragment itself or the first below it that has it; "" if none has."""
+    """The value of a directive, from the first fragment of the chain that has it; "" if none has it."""
     return next(filter(None, (own(one, name) for one in chain(config))), "")
 
 
 def stack(config):
-    """The paths of all that a configuration is made of, the lowest first: its fragments, before each what it is with."""
+    """The paths of the files that make up a configuration. A later file overrides an earlier one."""
     paths = []
     for one in chain(config):
         also = own(one, "with")

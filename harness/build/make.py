@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernel's make: its environment, its log, how far it is, and the cause of a failure."""
+"""The kernel's make: its environment, its log, its progress, and the cause of a failure."""
 
 import os
 import re
@@ -11,13 +11,14 @@ CACHE_SIZE = "10G"
 
 
 def kernel_make(*arguments, log=None):
-    """Run make with these arguments, its output to the file LOG; returns its exit status.
+    """Run make with these arguments; its output goes to the file LOG. Returns its exit status.
 
-    Nothing of the caller's environment gets to it, which may carry variables that mean something else to the
-    kernel's Makefiles. Fixed names and dates make the same bytes, and ccache hits. ccache learns from the compiler
-    which files an object includes: to preprocess it first makes a first build a fifth slower, and would find no
-    more, as configurations differ in task_struct; harness/build/ccache minds what it overlooks then. LOCALVERSION=
-    keeps git out of the version.
+    The caller's environment is not passed on, because its variables can have another meaning in the kernel's
+    Makefiles. Names and dates are fixed, so the same sources give the same bytes, and ccache finds them.
+
+    CCACHE_DEPEND: ccache learns the included files from the compiler. Preprocessing first would make the first build
+    a fifth slower and find no more, because task_struct differs between configurations. harness/build/ccache handles
+    the changes that this mode misses. LOCALVERSION= keeps git's state out of the version.
     """
     environment = {
         "PATH": f"{core.HARNESS}/build/ccache:/usr/lib/ccache:{os.environ['PATH']}",
@@ -30,7 +31,7 @@ def kernel_make(*arguments, log=None):
 
 
 def failure(log, message):
-    """An Error with that message. The lines of the log that tell the cause are said."""
+    """Print the lines of the log that tell the cause; returns an Error with that message."""
     text = log.read_text(encoding="utf-8", errors="replace").splitlines()
     cause = re.compile(r"error:|Error [0-9]+|No rule to make|undefined reference|Unmet build dep|No space left")
     found = [f"{number}:{line}" for number, line in enumerate(text, 1) if cause.search(line)] or text
@@ -39,9 +40,9 @@ def failure(log, message):
 
 
 def logged_build(log, total, build, message):
-    """Call build(file), which writes to LOG and returns an exit status.
+    """Call build(file), which writes to LOG and returns an exit status. Raises an Error if that is not 0.
 
-    Now and then it is said how many files are compiled, of about TOTAL, if that is known. A failure is an Error.
+    Meanwhile the number of compiled files is printed from time to time, and TOTAL, their expected number, if it is known.
     """
     def report():
         count = len(re.findall(rb"^ +(?:CC|AS) ", log.read_bytes(), re.M))

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Show that an option that is off costs nothing.
+"""Check that an option that is off costs nothing.
 
-The objects of the files that the series edits must be what they were without the patch, and where it adds files,
-in kernel/entry and arch/x86/entry, no object more is linked.
+The files that the series edits must compile to the same objects as without the patch. In kernel/entry and arch/x86/entry,
+where it adds files, no additional object may be linked.
 
 Usage: harness/do option-off feature | direct
-  feature   CONFIG_SYSCALL_USER_DISPATCH, on the kernel of off. It is compared with the patches before the one
-            that adds the feature: these have no option. Code and its relocations are the same, of objects that
-            have any. Data are not: they contain line numbers. And no object has a symbol of the feature.
-  direct    direct dispatch, on the kernel of x86_64, which is built: the objects are the same, byte by byte.
+  feature   CONFIG_SYSCALL_USER_DISPATCH, with the configuration off. The kernel is compared with the patches before
+            the one that adds the feature. Code and its relocations must be the same. Data may differ, because they
+            contain line numbers. No object may have a symbol of the feature.
+  direct    direct dispatch, on the kernel of x86_64, which must be built: the objects must be the same, byte by byte.
 """
 
 import re
@@ -36,7 +36,7 @@ def code(path):
 
 
 def same_feature(old, new):
-    """Whether two objects have the same code; None if they have none."""
+    """Whether two objects have the same code. None if they have no code."""
     before, after = code(old), code(new)
     if before != after or "syscall_user_dispatch" in output("nm", "--quiet", new):
         return False
@@ -48,7 +48,7 @@ def same_direct(old, new):
 
 
 def linked(directory):
-    """The names of the objects in its archive."""
+    """The names of the objects in a directory's archive."""
     return sorted(line.rpartition("/")[2] for line in output("ar", "t", directory / "built-in.a").splitlines())
 
 
@@ -59,7 +59,7 @@ def make_objects(kernel):
 
 
 def before_feature(kernel):
-    """The commit before the feature; the objects of the kernel are made."""
+    """Build the kernel's objects; returns the commit before the feature."""
     commit = git("log", "--diff-filter=A", "--format=%H^", "base..HEAD", "--", "kernel/entry/syscall_user_dispatch.c")
     if not commit:
         raise core.Error(f"no commit of {core.shown(kernel.tree())} adds the feature; run: make tree")
@@ -98,8 +98,8 @@ def main():
     for place in ("kernel/entry", "arch/x86/entry"):
         more = set(linked(kernel.out / place)) ^ set(linked(before.out / place))
         if more:
-            raise core.Error(f"{place}: {' '.join(sorted(more))} is linked only with the patch, or only without it,"
-                             " though its option is off")
+            raise core.Error(f"{place}: {' '.join(sorted(more))} is linked either only with the patch or only without"
+                             " it, although the option is off")
     results = {True: 0, False: 0, None: 0}
     for place in COMPARED:
         for path in sorted((before.out / place).rglob("*.o")):
@@ -109,7 +109,7 @@ def main():
             result = same(path, kernel.out / name)
             results[result] += 1
             if result is False:
-                core.say(f"error: {name} is another one with the patch, though its option is off")
+                core.say(f"error: {name} differs with the patch, although the option is off")
     if results[True] + results[False] < FEWEST:
         raise core.Error(f"only {results[True] + results[False]} objects were compared; see {core.shown(before.out)}")
     print(f"{results[True]} passed, {results[False]} failed")

@@ -7,7 +7,7 @@ from harness import core
 
 
 def path(program):
-    """Where a program such as fuzz_64 is built."""
+    """The path of a program such as fuzz_64, as it is built."""
     return core.BUILD / "proof" / program
 
 

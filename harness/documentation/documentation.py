@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Build the programs that the documentation shows, run them in the guest, and
-compare what they print with what the text says that they print.
+"""Build the programs of the documentation, run them in the guest, and compare their
+output with the output that the text shows.
 
 Usage: documentation            all of the above
        documentation --build    only build them
@@ -8,9 +8,9 @@ Usage: documentation            all of the above
                                 kernel of the configuration "direct"
 
 They are built for each ABI with the machine's headers, which may be older than
-the feature, and compiled with the headers of the series as well. The sources
-and programs are left in build/<base>/documentation/. DOCS_ROOT is another place to
-find the texts in, KERNEL_IMAGE a kernel that exists already.
+the feature. They are also compiled with the headers of the series. The sources
+and programs stay in build/<base>/documentation/. DOCS_ROOT is another directory with
+the texts, KERNEL_IMAGE an existing kernel.
 """
 
 import os
@@ -60,7 +60,7 @@ def pieces_of_rst(text, caption):
 
 
 def pieces_of_markdown(text, name):
-    """The block of C after the sentence that names it, and what that sentence says that it prints."""
+    """The block of C after the sentence that names it, and the output that this sentence gives."""
     match = re.search(rf"\b{re.escape(name)}\b[^\n]*? prints (\S+) [^\n]*\n\n```c\n(.*?)\n```$", text, re.M | re.S)
     return (match[2], match[1]) if match else ("", "")
 
@@ -72,7 +72,7 @@ def unescape(match):
 
 
 def pieces_of_man(text, kind, name):
-    """What stands between .\\" KIND BEGIN (name) and .\\" KIND END."""
+    """The lines between .\\" KIND BEGIN (name) and .\\" KIND END."""
     match = re.search(rf'^\.\\" {kind} BEGIN \({re.escape(name)}\)\n(.*?)^\.\\" {kind} END$',
                       text, re.M | re.S)
     if not match:
@@ -119,7 +119,7 @@ class Program:
         return OUT / f"{self.path.stem}_{abi}"
 
     def compile(self, abi):
-        """With the machine's headers, then with the series'. Returns what went wrong."""
+        """Compile with the machine's headers, then with the series'. Returns the compiler's messages."""
         cc = [os.environ.get("CC") or "gcc", f"-m{abi}", *CFLAGS]
         for more in (["-o", self.binary(abi)], ["-fsyntax-only", "-isystem", HEADERS]):
             done = subprocess.run([*cc, *more, self.path], capture_output=True, text=True,
@@ -144,7 +144,7 @@ def programs(direct):
 
 
 def install_headers():
-    """Those that the series adds to; programs include them as they are."""
+    """Install the headers that the series edits, as programs include them."""
     for name in ("linux/prctl.h", "linux/ptrace.h"):
         header = core.built("tree") / "include" / "uapi" / name
         if not header.is_file():
@@ -154,7 +154,7 @@ def install_headers():
 
 
 def run(binaries, more):
-    """{binary's name: (exit status, output)} of all, in one guest; MORE is for its environment."""
+    """Run all programs in one guest, with MORE in its environment; returns {name: (exit status, output)}."""
     script = OUT / "all"
     script.write_text("#!/bin/sh\n" + "".join(
         f"echo '{MARK} {b.name}'\n./{b.name}\necho '{MARK} status' $?\n" for b in binaries))

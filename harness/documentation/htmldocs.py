@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Build the HTML of the kernel's administrator's guide, by the kernel's own "make htmldocs".
 
-It fails if Sphinx has something to say of what the series has there. (Of other
-files it has, as Sphinx is newer than the kernel.) Only that directory is built,
-so Sphinx cannot resolve references to documents elsewhere: the check is that
-they exist.
+It fails if Sphinx warns about a file of the series. (Sphinx is newer than the
+kernel and also warns about other files.) Only that directory is built, so Sphinx
+cannot resolve references to documents elsewhere. This checks that they exist.
 
 The result is build/<base>/htmldocs/Documentation/output/admin-guide/.
 
@@ -31,7 +30,7 @@ UNKNOWN = re.compile(r"WARNING: unknown document: '?/([^']*?)'?$")
 
 
 def build(documents):
-    """Run Sphinx. It speaks of a document only when it reads it, so these are read again."""
+    """Run Sphinx. It warns about a document only when it reads it, so these documents are read again."""
     for document in documents:
         (OUTPUT / ".doctrees" / document).with_suffix(".doctree").unlink(missing_ok=True)
     (OUT / "conf.py").write_text(CONFIGURATION, encoding="utf-8")
@@ -46,7 +45,7 @@ def build(documents):
 
 
 def problems(document, log):
-    """What is wrong with a document, a path below Documentation/."""
+    """The errors in a document, a path below Documentation/."""
     said = [line for line in log if f"/Documentation/{document}:" in line]
     found = []
     for line in said:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Run the checks of "make lint": what tools say about the series and this repository.
+"""Run the checks of "make lint": tools for the series and for this repository.
 
-Of a tool that has something to say about the base too, only what the series adds counts.
+If a tool also has messages about the base, only additional ones count.
 
 Usage: harness/do lint [CHECK...]     all of them, or these:
 
@@ -23,8 +23,8 @@ Usage: harness/do lint [CHECK...]     all of them, or these:
   objtool       on these objects, and in the log of the kernel's build
   coccinelle    scripts/coccinelle in report mode
 
-A check is the program harness/lint/checks/CHECK. It fails if it has something to say.
-Those from checkpatch on work on the patched tree as it stands, with your edits.
+A check is the program harness/lint/checks/CHECK. It fails if it prints a message.
+checkpatch and the checks after it work on the patched tree as it is, with your edits.
 """
 
 import re

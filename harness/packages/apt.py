@@ -20,7 +20,7 @@ KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
 def repositories():
     """The repositories of Debian that this machine uses: [(kind, URI)], where the kind is archive or security.
 
-    Without package lists on the machine, indextargets prints nothing: the addresses that an update reads tell then.
+    Without package lists on the machine, indextargets prints nothing. Then the URIs of an update are used.
     """
     def printed(*command):
         return subprocess.run(["apt-get", *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -52,7 +52,7 @@ def repository(suite):
 
 
 def shown(uri):
-    """A URI without a password, if apt's configuration has one there."""
+    """A URI without the password that apt's configuration may have in it."""
     return re.sub("//[^/]*@", "//", uri)
 
 
@@ -115,7 +115,7 @@ def download(suite, architecture, directory, remedy, *packages):
 
 
 def download_source(suite, architecture, directory, remedy, package):
-    """Download the source of PACKAGE=VERSION into a directory, as it comes."""
+    """Download the source of PACKAGE=VERSION into a directory, and do not unpack it."""
     fetch(suite, architecture, directory, remedy, f"the source of {package}", "source", "--download-only", package)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Check what make's command line asks for, before anything is installed, downloaded or built.
+"""Check make's command line before anything is installed, downloaded or built.
 
-A variable that the target does not know is an error, and so is a value that
-cannot be right, as far as that is quick to tell.
+A variable that the target does not know is an error. So is a wrong value, if a
+quick check can tell.
 
 Usage: harness/do arguments "TARGET..." VARIABLE...    the variables that the command line sets
 """
@@ -94,7 +94,7 @@ VALUES = {"CONFIG": check_config, "SEED": check_seed, "CELLS": check_cells, "STE
 
 
 def check_target(target):
-    """An Error if a variable that the target knows has a value that cannot be right."""
+    """Raise an Error if a variable that the target knows has a wrong value."""
     if target in ("run", "shell"):
         from harness.guest import run
         run.look()

@@ -7,7 +7,7 @@ interrupted build goes on from there.
 
 Usage: harness/do deb
        harness/do deb --config    configure only, print the path of the .config
-       harness/do deb --check     only look whether KCONFIG will do, as far as that is quick
+       harness/do deb --check     only check KCONFIG, as far as that is quick
 
 Environment: KCONFIG, a kernel's configuration file; or a name in
 harness/build/configs/; or amd64, the default, or cloud-amd64: the configuration
@@ -87,7 +87,7 @@ def running_configuration():
 
 
 def check_kconfig(path):
-    """An Error if a file is not the configuration of a 64-bit x86 kernel."""
+    """Raise an Error if a file is not the configuration of a 64-bit x86 kernel."""
     if not path.exists():
         raise core.Error(f"KCONFIG={path} does not exist; name a kernel's configuration file, such as /boot/config-<version>,"
                          " or one of harness/build/configs/")
@@ -105,14 +105,14 @@ def check_kconfig(path):
 
 
 def name_of(path):
-    """What the kernel of a configuration file is called, as far as a version may have its characters."""
+    """The name for the kernel of a configuration file, without characters that a version may not have."""
     name = path.parent.name if path.name == ".config" else path.name
     name = name.removeprefix("config-").removesuffix(".config").lower().replace("_", "-")
     return re.sub(r"[^a-z0-9.+-]", "", name).lstrip(".+-")
 
 
 def given():
-    """What KCONFIG names: the default, a name of the harness, or a file."""
+    """The configuration that KCONFIG names: the default, a name of the harness, or a file."""
     return os.environ.get("KCONFIG") or DEBIAN[0]
 
 
@@ -122,7 +122,7 @@ def is_ours(name):
 
 
 def check():
-    """An Error if KCONFIG or LOCALMODCONFIG will not do."""
+    """Raise an Error if KCONFIG or LOCALMODCONFIG is wrong."""
     if given() == RUNNING:
         check_kconfig(running_configuration())
     elif given() not in DEBIAN and not is_ours(given()):
@@ -132,7 +132,7 @@ def check():
 
 
 def loaded_modules():
-    """What lsmod prints of the modules that are loaded here; an Error if there are none."""
+    """lsmod's list of the modules that are loaded here. Raises an Error if there are none."""
     if not shutil.which("lsmod"):
         raise core.Error("LOCALMODCONFIG=1 asks lsmod which modules are loaded, and this machine has no lsmod."
                          " On Debian: apt-get install kmod. Without LOCALMODCONFIG, all modules are built")
@@ -173,7 +173,7 @@ class Packages:
         return self.kernel.make(f"O={self.out}", *arguments, log=log)
 
     def configure(self):
-        """Make OUT/.config. Kconfig silently drops what it does not know, so the result is compared."""
+        """Make OUT/.config. Kconfig silently drops unknown symbols, so the result is compared with the input."""
         self.out.mkdir(parents=True, exist_ok=True)
         config, log = self.out / ".config", self.out / "config.log"
         on_top = "".join(f"{symbol}={value}\n" for symbol, value in configurations.wanted(ON_TOP).items())
@@ -214,7 +214,7 @@ class Packages:
         return path.read_text(encoding="utf-8").split()[-1]
 
     def version(self):
-        """The version of the packages: the base's name, then which series is in it; edits of the tree count."""
+        """The version of the packages: the base's name, then the commit of the series. Edits of the tree change it."""
         names = git("for-each-ref", "--points-at", "base", "--format", "%(refname:lstrip=3)", "refs/harness/base").splitlines()
         name = names[0] if names and names[0][0].isdigit() else f"{self.kernel_version()}-1"
         edited = ".edited" if git("status", "--porcelain", "-uno") else ""

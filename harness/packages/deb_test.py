@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Prove what "make deb" makes, from end to end, in a Debian of its own.
+"""Test the packages of "make deb" from end to end, in a Debian of their own.
 
-The packages are installed in a root file system of Debian, and it is booted from
-a virtio disk with the kernel and the initramfs that installing them put in its
-/boot. There systemd starts the selftests, a program and a module are compiled
-against the installed headers (harness/guest/inside/debian/), and the judge reads
-what the second serial port had. QEMU is the boot loader: it is given the two
-files, which are taken from the root file system.
+The packages are installed in a root file system of Debian. A guest boots it from
+a virtio disk, with the kernel and the initramfs that the installation put into
+/boot. There systemd starts the selftests. A program and a module are compiled
+against the installed headers (harness/guest/inside/debian/). The judge reads the
+output of the second serial port. QEMU loads the kernel and the initramfs itself.
 
 Usage: harness/do deb-test            as root
-       harness/do deb-test --check    only look whether it can be done, as far as that is quick
+       harness/do deb-test --check    only check the machine and KCONFIG, as far as that is quick
 
-Environment: KCONFIG as in harness/do deb, by default deb-test, a small one; what
-harness/do boot honours; TIMEOUT, after how many seconds a guest counts as hung.
+Environment: KCONFIG as in harness/do deb, but deb-test, a small configuration, by
+default; the variables of harness/do boot; TIMEOUT, the seconds after which a guest
+counts as hung.
 """
 
 import os
@@ -51,7 +51,7 @@ DEBIAN_FRONTEND=noninteractive chroot "$1" sh -c "dpkg -i /packages/*.deb" """
 def release_here():
     """The codename of this machine's Debian.
 
-    The root file system is of the same, as the selftests are linked with this machine's C library.
+    The root file system has the same release, because the selftests are linked with this machine's C library.
     """
     path = pathlib.Path("/etc/os-release")
     values = dict(re.findall(r"^(\w+)=(.*)$", path.read_text(encoding="utf-8") if path.exists() else "", re.M))
@@ -63,12 +63,12 @@ def release_here():
 
 
 def remove(directory):
-    """Remove a directory, but nothing that is mounted in it."""
+    """Remove a directory, but no file system that is mounted in it."""
     subprocess.run(["rm", "-rf", "--one-file-system", directory], check=True)
 
 
 def logged(log, lines, message, *command):
-    """Run a command whose mounts end with it. If it fails, so many lines of its log are shown above the error."""
+    """Run a command in a mount namespace of its own. If it fails, the last LINES of its log are shown above the error."""
     path = OUT / log
     with open(path, "wb") as file:
         done = subprocess.run(["unshare", "--mount", "--propagation", "private", *command], stdout=file,
@@ -79,7 +79,7 @@ def logged(log, lines, message, *command):
 
 
 def make_bare(suite):
-    """The bare root file system, kept for the next time."""
+    """Make the bare root file system, unless an earlier run left it."""
     wanted = f"{suite} {PACKAGES}\n"
     if STAMP.is_file() and STAMP.read_text(encoding="utf-8") == wanted:
         return
@@ -98,7 +98,7 @@ def make_bare(suite):
 
 
 def install(packages):
-    """Install packages into a new copy of the bare root file system, by Debian's own tool in it."""
+    """Install packages into a new copy of the bare root file system, by the dpkg in it."""
     remove(ROOT)
     subprocess.run(["cp", "-a", "--reflink=auto", BARE, ROOT], check=True)
     (ROOT / "packages").mkdir()
@@ -111,7 +111,7 @@ def install(packages):
 
 
 def boot_file(name, release):
-    """A file that installing the packages left in /boot."""
+    """The path of a file that the installation left in /boot."""
     path = ROOT / "boot" / f"{name}-{release}"
     if not path.is_file():
         raise core.Error(f"installing the packages left no /boot/{path.name}; see {OUT}/install.log")
@@ -119,7 +119,7 @@ def boot_file(name, release):
 
 
 def equip(config):
-    """Put the selftests in, and the unit that runs them when the system is up. CONFIG is the lines of the kernel's configuration."""
+    """Add the selftests, and the unit that runs them when the system is up. CONFIG has the lines of the kernel's configuration."""
     selftests, inside, units = base.selftests(), ROOT / "kselftest/debian", ROOT / "etc/systemd/system"
     shutil.copytree(selftests, ROOT / "kselftest", symlinks=True)
     shutil.copytree(core.HARNESS / "guest/inside/debian", inside)
@@ -154,7 +154,7 @@ def make_disk():
 
 
 def boot(kernel, initrd):
-    """Boot from the disk; returns the guest. A guest that fails has no verdict, and the judge says so."""
+    """Boot from the disk; returns the guest. A guest that fails leaves no verdict, which the judge reports."""
     for name in ("verdict.log", "console.log", "tests.tsv"):
         (OUT / name).unlink(missing_ok=True)
     # A relative name: QEMU_ARGS is split at blanks, which the directory's name may have.

@@ -12,7 +12,7 @@ from harness.packages import apt
 def fetch(directory, suite, metapackage, version, *modules):
     """Fetch the newest kernel of a suite: DIRECTORY/vmlinuz, its name in DIRECTORY/package, and MODULE.ko of each module.
 
-    VERSION is how its version must begin. If the mirror cannot be reached, a kernel that is there already is taken.
+    Its version must begin with VERSION. If the mirror cannot be reached, a kernel of an earlier run is taken.
     """
     remedy = (f"The kernel '{directory.name}' comes from {suite}. A missing key comes with a newer debian-archive-keyring.")
     name = directory / "package"

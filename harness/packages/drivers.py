@@ -33,7 +33,7 @@ def in_use():
 def symbols_of(tree):
     """{object's name: {CONFIG_SYMBOL}} of the kernel in a tree, by the lines obj-$(CONFIG_...) += of its Makefiles.
 
-    A dash counts as an underscore, as it does in a module's name.
+    A dash counts as an underscore, as in the name of a module.
     """
     found = {}
     lines = git("grep", "-hE", r"^obj-\$\(CONFIG_[A-Z0-9_]+\)", "--", "*/Makefile", tree=tree, check=False) or ""

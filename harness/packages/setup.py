@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Check for the packages of packages.list, and install those that are missing.
+"""Install the packages of packages.list that are missing. Prints nothing if none is.
 
-It is quick, and silent if none is missing.
-
-Usage: harness/do setup            those that make check needs
-       harness/do setup --WORD...  those with one of these words in the third column of the list
+Usage: harness/do setup            the packages that make check needs
+       harness/do setup --WORD...  the packages with one of these words in the third column of the list
        harness/do setup --abis     only check that the compiler builds for all ABIs of the tests
 """
 
@@ -37,9 +35,9 @@ def packages(words):
 
 
 def check_abis():
-    """Programs for every ABI compile and link.
+    """Check that programs for every ABI compile and link.
 
-    An installed package does not show it: the compiler may be another, or the package's libraries missing.
+    An installed package does not prove this: another compiler may be in use, or a library may be missing.
     """
     missing = []
     for abi in ("-m64", "-m32", "-mx32"):
@@ -55,7 +53,7 @@ def check_abis():
 
 
 def check_elsewhere(wanted):
-    """On a machine without Debian's tools: the commands count, from whatever package they come."""
+    """Check for the commands, on a machine without Debian's tools."""
     missing = []
     for package in wanted:
         if package.shown.startswith("/"):
@@ -92,9 +90,9 @@ class Apt:
             self.root[0] = "sudo"
 
     def run(self, *command):
-        """Run a command, and again while another program has apt's lock; returns whether it succeeded.
+        """Run a command, and repeat it while another program has apt's lock; returns whether it succeeded.
 
-        apt-get by itself can wait for one of its locks only (DPkg::Lock::Timeout).
+        apt-get itself can wait for only one of its locks (DPkg::Lock::Timeout).
         """
         waited = 0
         while True:
@@ -114,7 +112,7 @@ class Apt:
             waited += 5
 
     def known(self):
-        """Whether the machine's package lists know all of them."""
+        """Whether the machine's package lists have all of these packages."""
         text = subprocess.run(["apt-cache", "policy", *self.names], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                               env=os.environ | {"LC_ALL": "C"}, check=False).stdout
         return len(re.findall(r"^  Candidate: [^(]", text, re.M)) == len(self.names)

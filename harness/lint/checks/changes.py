@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the checks of "make lint" share: what the series changes, and how to tell what a tool
-says because of it from what it says of the base as well.
+"""Shared by the checks of "make lint": the files that the series changes, and the messages of a tool that are due to it.
 
-All of it is taken from the patched tree against its tag "base", edits that are not committed included.
+The patched tree, with edits that are not committed, is compared with its tag "base". A message counts only if the tool
+does not print it for the base as well.
 """
 
 import collections
@@ -35,7 +35,7 @@ def run(*command, **options):
 
 
 def output(*command, **options):
-    """The output of a command that has to succeed."""
+    """The output of a command that must succeed."""
     done = run(*command, **options)
     if done.returncode:
         raise core.Error(f"{shlex.join(map(str, command))} failed:\n{done.stdout}")
@@ -69,12 +69,12 @@ def edited_files():
 
 
 def is_kernel(path):
-    """Not one for user space."""
+    """Whether it is a file of the kernel, and not of a program for user space."""
     return path.split("/")[0] not in ("tools", "samples", "Documentation")
 
 
 def make_base():
-    """Fills BASE."""
+    """Write the base's versions of the changed files to BASE."""
     shutil.rmtree(BASE, ignore_errors=True)
     BASE.mkdir(parents=True)
     edited = edited_files()
@@ -87,9 +87,9 @@ LOCATED = re.compile(r"(\S+?):(\d+)(?::\d+)?(?:-\d+)?:\s*(.*)")
 
 
 def findings(text):
-    """(file, message) of each line about a line of a file that the series touches; the line itself.
+    """(file, message) of each line of output that names a line of a file that the series touches; then the whole line.
 
-    What stands in other files, such as headers of the base, is not the series' to answer for.
+    Messages about other files, such as headers of the base, are not due to the series.
     """
     touched = changes()
     found = []
@@ -110,7 +110,7 @@ def findings(text):
 
 
 def added(before, after):
-    """The lines of a tool's output on the patched files that it does not print on the base's."""
+    """The lines that a tool prints for the patched files, but not for the base's."""
     known = collections.Counter(key for key, _ in findings(before))
     new = []
     for key, line in findings(after):
@@ -122,7 +122,7 @@ def added(before, after):
 
 
 def main(check):
-    """Runs a check: a function that returns what there is to say, line by line."""
+    """Run a check: a function that returns its messages, line by line."""
     try:
         said = check()
     except core.Error as error:
@@ -133,7 +133,7 @@ def main(check):
 
 
 def tool(command, *arguments):
-    """Runs a check that is what one tool says, in ROOT: it fails if the tool does."""
+    """Run a check that is one tool, in ROOT. It fails if the tool does."""
     def check():
         core.need_command(command)
         sys.exit(subprocess.run([command, *arguments], cwd=ROOT, check=False).returncode)
@@ -142,7 +142,7 @@ def tool(command, *arguments):
 
 
 def programs(interpreter, suffix=None):
-    """The files of the repository's own programs, from ROOT on: by what their first line names, or by a suffix."""
+    """The paths below ROOT of the repository's own programs: those whose first line names it, or with that suffix."""
     for path in sorted(path for top in (".ci", "harness", "samples") for path in (ROOT / top).rglob("*") if path.is_file()):
         with open(path, "rb") as file:
             first = file.readline().decode(errors="replace")

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A tool that works like a compiler, on each object whose source the series touches, and again on
-the base's version of it.
+"""Run a tool with a compiler's options on each object whose source the series touches, and again on the base's version.
 
-As a program, it stands in for the kernel build's CHECK, which is called with the options of each
-compilation: compiled.py <directory for the output> <tool> <option>... <file>
+As a program, it is the kernel build's CHECK, which is called with the options of each compilation:
+compiled.py <directory for the output> <tool> <option>... <file>
 """
 
 import os
@@ -17,14 +16,14 @@ from changes import BASE, OBJECTS, OUT, ROOT, TREE, added, changes, core, is_ker
 
 
 def sources():
-    """What is compiled for the kernel, and for programs that run while it is built."""
+    """The sources that are compiled for the kernel, and for the host programs of its build."""
     all_c = [p for p in changes() if p.endswith(".c") and is_kernel(p)]
     host = [p for p in all_c if not (OBJECTS / p).with_suffix(".o").exists() and host_command(p).exists()]
     return [p for p in all_c if p not in host], host
 
 
 def host_command(source):
-    """Where the kernel build keeps the command that made a host program of it."""
+    """The file in which the kernel build keeps the command for a host program."""
     path = OBJECTS / source
     return path.with_name(f".{path.stem}.cmd")
 
@@ -41,7 +40,7 @@ def kernel_make(*arguments):
 
 
 def said(tool, *options):
-    """What TOOL says because of the series."""
+    """The messages of TOOL that are due to the series."""
     core.need_command(tool)
     make_base()
     directory = OUT / tool
@@ -66,7 +65,7 @@ def said(tool, *options):
 
 
 def stand_in(directory, tool, *words):
-    """Writes what the tool says of the file, and of the base's, to <file>.after and <file>.before."""
+    """Write the tool's output for the file and for the base's version to <file>.after and <file>.before."""
     source = words[-1]
     # The list of headers is for the build alone.
     options = [w for w in words[:-1] if not w.startswith("-Wp,-MMD,")]

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The numbers that programs were compiled with, for Linux 5.11 and later. They
- * stand here once more so that no edit of the headers can change one unseen.
+ * The numbers that programs were compiled with, for Linux 5.11 and later. This
+ * copy fails to compile if an edit of the headers changes one.
  * Compiled as C and as C++, by harness/lint/checks/uapi.
  */
 
@@ -11,7 +11,7 @@
 #include <linux/prctl.h>
 #include <linux/ptrace.h>
 
-/* Says in the name of a type what is wrong, in every language standard. */
+/* The compiler prints the name of the type, in every language standard. */
 #define IS(name, value) \
 	typedef char name##_is_not_##value[(name) == (value) ? 1 : -1]
 

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """The cost of a system call: the selftests' benchmark without and with the series, and with direct dispatch.
 
-Without an option, on the configurations bench-unpatched, bench and bench-direct, in turns, three boots each: the table,
-the chart, and the code compared go to results/. With --guard, on KERNEL (x86_64; or direct, or one that is to fail) and
-without the series on x86_64-original, one boot each; a newer base, whose entry code is spread over headers, has
-x86_64-unpatched instead. It fails when a figure exceeds results/limits.tsv, or that of the base's series.
+Without an option, the configurations bench-unpatched, bench and bench-direct are booted in turns, three times each. The
+table, the chart and the comparison of the code go to results/. With --guard, KERNEL (x86_64 by default) is booted once,
+and once a kernel without the series: x86_64-original, or x86_64-unpatched for newer bases, whose entry code is spread over
+headers. It fails if a figure exceeds the limits.tsv of the base.
 
-QEMU counts the guest's instructions (-icount), which gives the same figure on any machine. With ACCEL=kvm it is
+QEMU counts the guest's instructions (-icount), so the figures are the same on every machine. With ACCEL=kvm they are
 nanoseconds, which hold for this machine only, and nothing goes to results/.
 
-build/<base>/bench-runs/ has what the guests printed, KIND-NUMBER.tsv, a file a boot; with --guard build/<base>/bench-guard-KERNEL/.
-A figure is the median of the boots' medians. It is compared with the unpatched kernel's: an unarmed call made the same
-way, or the same measure for those that have nothing to do with a call. What only direct dispatch can do is measured on
-a kernel of its own, which has limits of its own.
+build/<base>/bench-runs/ keeps the output of each boot, KIND-NUMBER.tsv; with --guard build/<base>/bench-guard-KERNEL/. A
+figure is the median of the boots' medians. A call is compared with an unarmed call of the unpatched kernel by the same
+entry. Other measures are compared with the same measure there. Direct dispatch is measured on a kernel of its own, which
+has limits of its own.
 """
 
 import argparse
@@ -132,9 +132,9 @@ class Bench:
 
 
 def chart():
-    """gnuplot's data of the tables in results/, a block for each panel: the figure without the series, the figure with it, the label.
+    """gnuplot's data from the tables in results/, a block for each panel: figure without the series, figure with it, label.
 
-    All figures are of the 64-bit syscall instruction. A base without a table has no bar, and "-" is a figure that there is not."""
+    All figures are of the 64-bit syscall instruction. "-" is a missing figure. A base without a table has no bars."""
     tables = {}
     for name in (base.find(base.default()).series, *base.newer_series()):
         path = base.results(name) / "bench.tsv"
@@ -157,7 +157,7 @@ def draw(out):
 
 
 def read_limits(path, kernel):
-    """{(abi, entry, measure): limit} of limits.tsv, whose last columns are the kernels'; "-" is none."""
+    """{(abi, entry, measure): limit} from the kernel's column of limits.tsv, without the rows that have "-" there."""
     limits = {}
     for where, fields in core.rows(path, "abi", "entry", "measure", *(f"limit on {name}" for name in KERNELS)):
         limit = fields[3 + KERNELS.index(kernel)]
@@ -171,7 +171,7 @@ def read_limits(path, kernel):
 
 
 def judge(runs, limits, of):
-    """Print the table, and the figures that exceed the limits of the kernel OF; the exit status."""
+    """Print the table, and the figures that exceed the limits of the kernel OF; returns the exit status."""
     bench = Bench(runs)
     print("\n".join(bench.table()))
     wrong, right = bench.judge(bench.patched, read_limits(limits, of))
@@ -191,7 +191,7 @@ def printed(*command):
 
 
 def code(configuration, function):
-    """A function's instructions, without addresses: a jump says how far into which function."""
+    """A function's instructions, without addresses. The target of a jump is a function and an offset."""
     text = printed("objdump", "-d", "--no-show-raw-insn", f"--disassemble={function}", core.built(configuration) / "vmlinux")
     lines = re.findall(r"^ *[0-9a-f]+:\t(.*?) *$", text, re.MULTILINE)
     for pattern, word in ((r"[0-9a-f]{16} (<.*>)$", r"\1"), (r"# [0-9a-f]{16} ", "# "),
@@ -219,14 +219,14 @@ def compare_code():
 # ---- The campaign ----
 
 class Campaign:
-    """The guests of a benchmark, in OUT: of each kind its configuration, and what it measures, () being all."""
+    """The guests of a benchmark. KINDS: {kind: (configuration, measures)}; no measures are all. OUT is their directory."""
 
     def __init__(self, out, kinds, clock):
         self.out, self.kinds, self.clock = out, kinds, clock
 
     def command(self, measures):
-        """All three programs, and a last line if they ended well. What is measured beside the calls has
-        nothing to do with the ABI, and 32-bit threads need a futex() that the configuration lacks."""
+        """The command that runs all three programs, and prints a last line if they succeeded. Only the 64-bit program
+        measures more than calls: the rest does not depend on the ABI, and 32-bit threads need a futex() that the configuration lacks."""
         calls = measures or CALLS
         said = {"64": measures, "32": [call for call in calls if call not in DIRECT_CALLS], "x32": calls}
         programs = [" ".join((f"./bench_{abi}", *self.clock, *said[abi])) for abi in campaign.ABIS]
@@ -259,7 +259,7 @@ class Campaign:
 
 
 def measure(guarded):
-    """Boot the guests, and judge them; GUARDED is the kernel that is compared once, None for the whole campaign."""
+    """Boot the guests and judge the figures. GUARDED is the kernel to measure once, or None for the whole campaign."""
     campaign.begin("bench-runs", keep=("ACCEL",))
     os.environ["SMP"] = "1"
     out = core.built(f"bench-guard-{guarded}" if guarded else "bench-runs")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Every prefix of the series is a kernel that builds, boots, and either lacks the feature or has it.
+"""Check that every prefix of the series builds, boots, and either lacks the feature or has it.
 
-Each commit's kernel and selftests are built, one after another in one place, and then the selftests of the whole series
-run on it. A test must pass, unless it is to be skipped (on a kernel without the feature as skips.tsv says), or is about
-a commit that is not there yet (bisectable.tsv): then it must not pass. The last line printed counts the tests.
+The kernels and selftests of the commits are built one after another in one directory. The selftests of the whole series
+then run on each. A test must pass, or be skipped as skips.tsv says for a kernel without the feature. A test about a later
+commit (bisectable.tsv) must not pass. The last line counts the tests.
 
-Earlier builds and runs are reused, by the commit's id and by the bytes that were booted. build/bisectable/ has
-everything, the table goes to results/.
+Earlier builds are reused by the commit's id, and earlier runs by the bytes that were booted. build/<base>/bisectable/ keeps
+everything. The table goes to results/.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class Prefix:
         self.later = 0          # tests of later commits
 
     def judge(self, runs, present, later, skips, splats):
-        """PRESENT: the subjects so far. LATER: (subject, pattern) of tests. Of the lists, the paths."""
+        """PRESENT: the subjects up to this commit. LATER: (subject, pattern) of the tests of later commits. The lists are paths."""
         if self.run == "-":
             self.report.fail("it does not build")
             return
@@ -61,7 +61,7 @@ class Prefix:
                             judge.read_splats(splats, lacks), self.report)
 
     def set_later_aside(self, patterns):
-        """Take the tests of later commits out of the report. Returns their names; they must not pass."""
+        """Remove the tests of later commits, which must not pass, from the report. Returns their names."""
         kept, aside = [], set()
         for name, result, reason in self.report.results:
             if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
@@ -83,9 +83,9 @@ class Prefix:
 
 
 def judge_prefixes(directory, later_path, skips, splats):
-    """Judge what the table DIRECTORY/prefixes lists, write bisectable.tsv beside it, and print the failures; the exit status.
+    """Judge the runs that DIRECTORY/prefixes lists, write bisectable.tsv beside it, and print the failures. Returns the exit status.
 
-    A row of the table: number, whether it has the feature, its run, seconds of building, subject."""
+    A row of prefixes: number, whether it has the feature, its run, seconds of building, subject."""
     rows = core.rows(directory / "prefixes", "number", "feature", "run", "seconds", "subject")
     prefixes = [Prefix(*fields) for _, fields in rows]
     later = {}
@@ -120,7 +120,7 @@ def digest(*parts):
 
 
 def build(commit, image):
-    """Build the commit's kernel, to IMAGE, and the selftests that it has and the base has not, or not so."""
+    """Build the commit's kernel to IMAGE, and the selftests that it adds to the base or edits."""
     work_tree(OUT / "tree", commit, 3000, "a second tree and its kernels")
     built = core.output("kernel", "--in", OUT, "--image", CONFIGURATION)
     changed = git("diff", "--name-only", "base", commit, "--", "tools/testing/selftests")
@@ -131,9 +131,9 @@ def build(commit, image):
 
 
 def build_all(commits):
-    """For every commit COMMITS/ID/bzImage, if it builds, and in COMMITS/ID/seconds how long it took.
+    """Build every commit: COMMITS/ID/bzImage, and the seconds that it took in COMMITS/ID/seconds.
 
-    A prefix that does not build does not keep the others from being tried."""
+    If one does not build, the others are built all the same."""
     inputs = [path.read_bytes() for path in (core.HARNESS / "build" / "kernel.py", *configurations.stack(CONFIGURATION))]
     for number, commit in enumerate(commits, 1):
         directory = COMMITS / commit
@@ -155,7 +155,7 @@ def build_all(commits):
 
 
 def run(number, commit):
-    """Boot the commit's kernel, unless these bytes were booted before; the run's name, a directory in OUT/runs."""
+    """Boot the commit's kernel, unless these bytes were booted before. Returns the run's name, a directory in OUT/runs."""
     image, initrd, start = COMMITS / commit / "bzImage", OUT / "initrd.cpio", time.monotonic()
     name = digest(image.read_bytes(), initrd.read_bytes())[:16]
     directory = OUT / "runs" / name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the campaigns share: their guests, the selftests that run there, reports and tables."""
+"""Shared by the campaigns: guests, their selftests, reports and tables."""
 
 import hashlib
 import os
@@ -31,7 +31,7 @@ def begin(name, keep=()):
 
 
 def image(configuration, name=""):
-    """The path of a configuration's kernel, which is built if need be: of the base NAME, or of the one that BASE names."""
+    """The path of a configuration's kernel, of the base NAME or BASE. It is built if it is missing or old."""
     return core.output("kernel", "--image", configuration, env={**os.environ, **({"BASE": name} if name else {})})
 
 
@@ -46,16 +46,16 @@ def select(pattern, path):
 
 
 def guest(kernel, initrd, mode, out, timeout, append="", stderr=None, **environment):
-    """Boot a guest in that mode of harness/do boot; what it leaves is in OUT. Returns boot's process, which has ended.
+    """Boot a guest in that mode of harness/do boot; its files go to OUT. Returns the finished process. TIMEOUT is in seconds.
 
-    The judge decides whether the guest came to its end: the status is not checked. TIMEOUT is in seconds."""
+    The status is not checked: the judge decides whether the guest came to its end."""
     return core.run("boot", "--kernel", kernel, "--initrd", initrd, "--mode", mode, "--out", out,
                     "--timeout", str(timeout), "--append", append, env={**os.environ, **environment},
                     stdout=subprocess.DEVNULL, stderr=stderr, text=True, check=False)
 
 
 def unless_run(out, kernel, initrd, words, boot):
-    """Call BOOT, unless a call for the same kernel, initramfs and words has returned True; OUT/inputs has a hash of these."""
+    """Call BOOT, unless an earlier call for the same kernel, initramfs and words returned True. OUT/inputs keeps their hash."""
     what = hashlib.sha256(words.encode())
     for path in (kernel, initrd):
         what.update(pathlib.Path(path).read_bytes())
@@ -70,7 +70,7 @@ def unless_run(out, kernel, initrd, words, boot):
 
 
 def tell(failures, lines=20):
-    """Print the failures (what, [lines that explain]), each with the last of its lines."""
+    """Print the failures (name, [explaining lines]), each with the last LINES of its lines."""
     for what, about in failures:
         print(f"FAILED: {what}")
         for line in list(filter(None, about))[-lines:]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Random operations in the guest, compared with a model of the contract: the program fuzz, for several ABIs at a time.
+"""Compare random operations in the guest with a model of the contract: the program fuzz, for several ABIs at a time.
 
-Every ABI must make its operations with each seed, find no difference and end well, and the kernel must have no
-complaint. A missing line counts as a failure. The last line counts: one for each run of the program, and one for the
-kernel. build/<base>/fuzz/ has all that the guest said.
+Every ABI must finish its operations with each seed and find no difference. The kernel must report no fault. A missing
+line counts as a failure. The last line counts the runs of the program, and the kernel as one more. build/<base>/fuzz/
+keeps the guest's output.
 """
 
 import argparse
@@ -26,7 +26,7 @@ END = "ended with status "
 
 
 def split(said):
-    """The runs of one program: each is ended by the shell's word about its status."""
+    """The runs of one program. The shell's line with the status ends each."""
     runs = [[]]
     for line in said:
         runs[-1].append(line)
@@ -36,16 +36,16 @@ def split(said):
 
 
 def parts(run):
-    """A run's line about its seed, the match of its sum, and its end; the latter two may be missing."""
+    """A run's line about its seed, the match of its sum, and its end. The last two may be missing."""
     seed = next((match[1] for match in map(SEED.match, run) if match), "no seed")
     total = next((match for match in map(SUM.match, run) if match), None)
     return seed, total, run[-1] if run and run[-1].startswith(END) else None
 
 
 def judge_console(console, abis, seeds, each, lacks):
-    """Print the programs' output, and its errors; the exit status.
+    """Print the programs' output and the errors in it. Returns the exit status.
 
-    Each of the ABIs ran SEEDS times, EACH operations a time, on a kernel with these properties missing."""
+    Each of the ABIs ran SEEDS times with EACH operations, on a kernel that LACKS these properties."""
     lines = judge.read_lines(console, "the console")
     report = judge.Report()
     passed = 0

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Build, boot and judge every kernel of matrix.tsv, and write results/matrix.tsv.
 
-A cell that fails does not keep the others from running. The table has a hash of what each verdict was made of: the
-patched kernel's tree, the programs that build, boot and judge, the configuration and the tools. A cell whose hash is
-still the same is not run again, unless FORCE=1 says so; so an interrupted campaign goes on where it stopped.
+If a cell fails, the others run all the same. The table has a hash of the inputs of each verdict: the patched kernel's
+tree, the programs that build, boot and judge, the configuration and the tools. A cell with the same hash is not run
+again, so an interrupted campaign goes on where it stopped. FORCE=1 runs all cells.
 
-build/matrix/CELL/ has a cell's consoles and verdict, its output in log.
+build/<base>/matrix/CELL/ keeps a cell's consoles, its verdict, and its output (log).
 """
 
 import argparse
@@ -55,11 +55,11 @@ class Cell:
         self.ran = False    # in this call
 
     def verdict(self):
-        """"passed" or "failed" if a run of what is here now is known, else ""."""
+        """"passed" or "failed" by a run with the inputs of now, else ""."""
         return self.known["verdict"] if self.inputs != "-" and self.known.get("inputs") == self.inputs else ""
 
     def result(self, **figures):
-        """Its row of the table, with these figures."""
+        """The cell's row of the table, with these figures."""
         where = ("-", "-") if self.kind == "build" else (self.cpu or "max", self.smp or "2")
         return {**dict.fromkeys(COLUMNS, "-"), "cell": self.name, "verdict": "not run", "kernel": self.config,
                 "CPU": where[0], "CPUs": where[1], "words": self.words or "-",
@@ -80,7 +80,7 @@ def read_cells():
 
 
 def find_inputs(cells, tools):
-    """Give each cell a hash of all that its verdict depends on; "-" if the sources have edits, of which nothing is known."""
+    """Give each cell the hash of its inputs, or "-" if the sources have edits that are not committed."""
     core.run("tree")
     if git("status", "--porcelain", "-uno"):
         return
@@ -104,13 +104,13 @@ def touched():
 
 
 def read_configuration(path):
-    """Its architecture, and {symbol: value}."""
+    """The architecture of a .config file, and {symbol: value}."""
     text = path.read_text(encoding="utf-8")
     return re.search(r"^# Linux/(\S+)", text, re.MULTILINE)[1], dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.MULTILINE))
 
 
 def objects(path):
-    """Those of them that the configuration in this file compiles, as their directory's Makefile says."""
+    """The objects of these sources that a configuration compiles, by the Makefiles of their directories."""
     found, (arch, values) = [], read_configuration(path)
     for source in touched():
         folder, name = os.path.split(source[:-2] + ".o")
@@ -125,7 +125,7 @@ def objects(path):
 
 
 def build_objects(cell, log):
-    """Build the objects whose sources the series touches; how many passed and failed."""
+    """Build the objects whose sources the series touches. Returns how many passed and failed."""
     with open(log, "w", encoding="utf-8") as f:
         if core.run("kernel", "--config", cell.config, stdout=f, stderr=f, check=False).returncode:
             return 0, 1
@@ -148,12 +148,12 @@ def build_objects(cell, log):
 # ---- Cells ----
 
 def read_log(path):
-    """The lines of a file that a guest or a compiler wrote; none if it is missing."""
+    """The lines of a file that a guest or a compiler wrote. No lines if it is missing."""
     return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
 
 
 def boot(cell, log):
-    """Have the cell's guest judged; the figures of its row."""
+    """Boot and judge the cell's guest. Returns the figures of its row."""
     guest = {"QEMU_CPU": cell.cpu, "SMP": cell.smp, "MEM": cell.mem, "SLOW": cell.slow, "OUT": str(cell.dir),
              "SAYS": "" if cell.kind == "planted" else cell.says}
     with open(log, "w", encoding="utf-8") as f:
@@ -174,7 +174,7 @@ def boot(cell, log):
 
 
 def run(cell):
-    """Run a cell; its row of the table."""
+    """Run a cell. Returns its row of the table."""
     shutil.rmtree(cell.dir, ignore_errors=True)
     cell.dir.mkdir(parents=True)
     log = cell.dir / "log"
@@ -228,7 +228,7 @@ def read_results():
 
 
 def summary():
-    """A Markdown table, a line a kernel; its cells without a verdict are named below."""
+    """A Markdown table with a line for each kernel, then the names of the cells without a verdict."""
     rows = [row for row in read_results() if row["verdict"] != "not run"]
     print("| cell | kernel | boot | passed | failed | skipped | splats |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: |")

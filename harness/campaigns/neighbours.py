@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Compare the kernel's own selftests of other users of system-call entry without and with the series.
 
-They are built from the unpatched tree, and run on the unpatched and on the patched kernel of one configuration, several
-times in turns. What a test says with the series it must have said without it, in one run or another; otherwise
-neighbours.tsv has the reason. These programs are not all of one kind: a test is what one of them names in a line of TAP
-or after [OK], [FAIL] or [SKIP], and each program, as the runner found it, is one as well.
+They are built from the unpatched tree. They run on the unpatched and on the patched kernel of one configuration, several
+times in turns. Each result with the series must also occur in a run without it, or neighbours.tsv has the reason. A test
+is a name in a line of TAP, or after [OK], [FAIL] or [SKIP]. Each program counts as a test, too.
 
-build/neighbours/ has what the guests said, in KERNEL-NUMBER/; a run stands until its kernel or its tests change. The
-table goes to results/; the last line printed counts.
+build/<base>/neighbours/KERNEL-NUMBER/ keeps the guests' output. A run is reused until its kernel or its tests change. The
+table goes to results/. The last line counts.
 """
 
 import argparse
@@ -45,7 +44,7 @@ NUMBER = re.compile(r"\b(?:0x)+[0-9a-fA-F]+\b|-?\b\d+(?:\.\d+)?\b|\b[0-9a-f]{8,1
 
 
 def inner(line):
-    """(name, result) of a line of a program, if it is one."""
+    """(name, result) if a program's line has a result, else None."""
     match = TAP.match(line)
     if match:
         failed, name, directive = match.groups()
@@ -58,7 +57,7 @@ def inner(line):
 
 
 def read_run(path):
-    """{test: set of results} of one run, which has come to its end."""
+    """{test: set of results} of one run. Raises an Error if it did not come to its end."""
     results = collections.defaultdict(set)
     nonce, = judge.read_lines(path / "nonce", "the nonce")[:1]
     lines = judge.read_lines(path / "verdict.log", "the verdict")
@@ -84,7 +83,7 @@ def read_run(path):
 
 
 def read_kernel(directory, kernel):
-    """{test: set of results} over all runs; "none" in a run that has no result."""
+    """{test: set of results} over all runs. A run without a result gives "none"."""
     runs = [read_run(path.parent) for path in sorted(directory.glob(f"{kernel}-[0-9]*/nonce"))]
     if not runs:
         raise core.Error(f"{directory} has no run of {kernel}. Run: make neighbours")
@@ -97,7 +96,7 @@ def cell(results):
 
 
 def compare(directory, kernels, known_path):
-    """Compare the runs there of two kernels, write neighbours.tsv beside them, and print what differs; the exit status."""
+    """Compare the runs of two kernels, write neighbours.tsv beside them, and print the differences. Returns the exit status."""
     known = {pattern: reason for _, (pattern, reason) in core.rows(known_path, "test", "reason")}
     unpatched, patched = (read_kernel(directory, kernel) for kernel in kernels)
     counts, used, failures, rows = collections.Counter(), set(), [], []
@@ -126,7 +125,7 @@ def compare(directory, kernels, known_path):
 
 
 def boot(configuration, number):
-    """One run, to OUT/CONFIGURATION-NUMBER/; the comparison judges its output."""
+    """Do one run; its output, which is judged later, goes to OUT/CONFIGURATION-NUMBER/."""
     out, kernel, initrd = OUT / f"{configuration}-{number}", campaign.image(configuration), OUT / "initrd.cpio"
     campaign.unless_run(out, kernel, initrd, CPU, lambda: not campaign.guest(
         kernel, initrd, "check", out, 7200, QEMU_CPU=CPU).returncode)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What all rooms of the harness share: places, errors, locks, steps, and commands of others.
+"""Shared by all rooms of the harness: places, errors, locks, steps, and commands.
 
 Results go to stdout. Messages go to stderr.
 """
@@ -43,7 +43,7 @@ def say(*lines):
 
 @contextlib.contextmanager
 def step(text):
-    """Say that something begins, and how long it took."""
+    """Print the beginning of a step, and at its end the seconds that it took."""
     begin = time.monotonic()
     say(f"* {text}")
     yield
@@ -52,7 +52,7 @@ def step(text):
 
 @contextlib.contextmanager
 def every(report):
-    """Call report() now and then, to say how far a step is."""
+    """Call report(), which prints the progress of a step, from time to time."""
     pause = 5 if sys.stderr.isatty() else 30
     ended = threading.Event()
 
@@ -70,7 +70,7 @@ def every(report):
 
 
 def need_space(directory, megabytes, purpose):
-    """Check for disk space before a step: the errors of a full disk mislead."""
+    """Check for disk space before a step, because the errors of a full disk are misleading."""
     os.makedirs(directory, exist_ok=True)
     free = shutil.disk_usage(directory).free >> 20
     if free < megabytes:
@@ -105,7 +105,7 @@ def locked(name):
 
 
 def rows(path, *fields):
-    """The rows of a table between tabs, without its comments, each with its place. If fields are named, a row has these."""
+    """(place, row) of each row of a table between tabs, without comments. If FIELDS are named, a row must have as many."""
     path = pathlib.Path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -148,7 +148,7 @@ def shown(path):
 
 
 def need_command(command):
-    """An Error if a command is missing: it names the package's word for harness/do setup."""
+    """Raise an Error if a command is missing. It names the word of harness/do setup for its package."""
     if shutil.which(command):
         return
     word = ""

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The same selftest programs on our kernels and on kernels that Debian built, as they are, and a comparison.
+"""Compare the results of the same selftest programs on our kernels and on Debian's stock kernels.
 
-Whatever passes on our kernel of the default base has to pass on our kernels of newer bases. A test of must-match rules
-that passes on ours has to pass on Debian's too, unless reference.tsv says why not; and a test that is listed there must
-not pass. Tests of our own rules may fail on Debian's: that is counted. The last line counts the tests. If nothing is left unexplained, the tables go to results/; build/reference/ has them in any case, and
-all that the guests said, in KERNEL/RUN/. A run stands until its kernel or its tests change.
+A test that passes on our kernel of the default base must pass on our kernels of newer bases. If it tests a rule of the shared
+interface, it must also pass on Debian's, unless reference.tsv gives the reason. A test that is listed there must not pass.
+Tests of our own rules may fail on Debian's; these are counted. The last line counts the tests.
 
-Debian's kernels come as packages from the machine's own mirror. The newest that there is of each is taken; an earlier
-one does when the mirror cannot be reached.
+If every difference has a reason, the tables go to results/. build/reference/ always has them, and the guests' output in
+KERNEL/RUN/. A run is reused until its kernel or its tests change.
+
+Debian's kernels come as packages from the machine's own mirror: the newest of each series, or an earlier download if the
+mirror cannot be reached.
 """
 
 import argparse
@@ -87,7 +89,7 @@ class Kernel:
                 self.floods.append((program, *match.groups()))
 
     def merge(self, ours):
-        """The results of all runs, by test. Every test that ran on our kernel must have a result here, too."""
+        """The results of all runs, by test. Each test that ran on our kernel must have a result."""
         for run, tests in ours.runs.items():
             here = self.runs.get(run, {})
             for test in tests:
@@ -198,7 +200,7 @@ class Comparison:
 
 
 def compare(directory, names, known_path, guides):
-    """Compare the runs there of these kernels, ours first, and write the tables beside them; the exit status."""
+    """Compare the runs of these kernels, ours first, and write the tables beside them. Returns the exit status."""
     own = {name for name, rule in rules.read_rules(guides).items() if rule.kind == "ours"}
     known = {(kernel, test): reason for _, (kernel, test, reason) in core.rows(known_path, "kernel", "test", "reason")}
     comparison = Comparison([Kernel(name, directory) for name in names], known, own)

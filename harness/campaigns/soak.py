@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The soak programs, for each ABI, on a kernel that watches itself.
+"""Run the soak programs, for each ABI, on a kernel that checks itself.
 
-First everything happens at the same time under a shortage of memory, then the same with allocations that fail, then
-some of stress-ng; in the end it looks for what was leaked. With --quick it runs on the kernel of make run, without the
-failing allocations and the look for leaks, and nothing goes to results/.
+First all programs run at the same time with little memory, then with allocations that fail, then beside some stressors of
+stress-ng. At the end the kernel looks for leaks. With --quick they run on the kernel of make run, without failing
+allocations and leaks, and nothing goes to results/.
 
 The results come from the verdict, which harness/guest/inside/soak writes to the second serial port. The console is only
-searched for errors that the kernel reports. A run without an end, a total that is missing or does not add up, and a
-search for leaks that was not made count as failures. build/<base>/soak/ has what the guest said.
+searched for errors that the kernel reports. A run without an end, a missing or wrong total, and a missing search for leaks
+count as failures. build/<base>/soak/ keeps the guest's output.
 
-Environment: SOAK_SECONDS (60) is how long each program runs, SOAK_SEED (the time) is the random seed, KERNEL_IMAGE is
-a kernel that exists already.
+Environment: SOAK_SECONDS (60), the time of each program; SOAK_SEED (the time), the random seed; KERNEL_IMAGE, an existing
+kernel.
 """
 
 import argparse
@@ -71,7 +71,7 @@ class Run:
 
 
 def split(lines, nonce, report):
-    """(runs by name, lines outside of them); every run has to have an end."""
+    """({name: run}, lines outside of the runs). Each run must have an end."""
     runs, outside, run = {}, [], None
     for line in lines:
         begin = re.fullmatch(r"soak: begin (.+)", line)
@@ -92,7 +92,7 @@ def split(lines, nonce, report):
 
 
 def judge_totals(run, mode, report):
-    """One test for each total: it is there, and it is correct."""
+    """Check that each total is there and correct."""
     totals = run.totals()
     if run.status != 0 or totals.get("result") != "ok":
         report.fail(f"{run.name}: status {run.status}, result {totals.get('result', 'missing')}", run.lines)
@@ -162,7 +162,7 @@ def judge_stress(runs, stressors, report):
 
 
 def judge_soak(directory, configuration, faults, seconds, stressors):
-    """Judge what the guest left in DIRECTORY, write soak.tsv there, and print the errors; the exit status."""
+    """Judge the guest's output in DIRECTORY, write soak.tsv there, and print the errors. Returns the exit status."""
     report = judge.Report()
     nonce, = judge.read_lines(directory / "nonce", "the nonce")[:1]
     verdict = judge.read_lines(directory / "verdict.log", "the verdict")

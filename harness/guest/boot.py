@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Boot a kernel with an initramfs of harness/do pack under QEMU, and wait for its end.
 
-In DIR, console.log gets the first serial port, verdict.log the second, nonce has the word that marks a genuine
-verdict, qemu.log QEMU's own messages, and qemu.sh is QEMU's command: a program that boots the same guest again.
+In DIR, console.log has the output of the first serial port and verdict.log that of the second. nonce has the word that
+marks a genuine verdict, and qemu.log QEMU's own messages. The program qemu.sh boots the same guest again.
 
 Environment: QEMU_CPU (max), QEMU_ARGS, APPEND, MEM (1024M), SMP (2), ACCEL (tcg; kvm is tried, and given up if
 the guest does not start).
@@ -66,7 +66,7 @@ class Guest:
         self.qemu = None
 
     def command_line(self, append):
-        """The kernel's command line. An oops or a warning ends the guest, so the verdict then has no end."""
+        """The kernel's command line. An oops or a warning ends the guest, and the verdict then lacks its end."""
         words = ["console=ttyS0",
                  # On a busy host the emulated timer may look dead to the kernel's check at boot.
                  "no_timer_check",

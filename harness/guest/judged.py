@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Boot the kernel of a configuration and have selftests, which harness/do selftests has built, judged.
+"""Boot the kernel of a configuration, run selftests that harness/do selftests has built, and judge them.
 
 Usage: harness/do judged RUN CONFIG TESTS [WORD...]
 

@@ -40,7 +40,7 @@ LIBRARIES = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib/i386-li
 
 
 class Elf:
-    """What readelf says of an ELF file. Its abi is None if the guest cannot run it."""
+    """The output of readelf about an ELF file. The abi is None if the guest cannot run it."""
 
     def __init__(self, path):
         self.path = path

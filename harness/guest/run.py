@@ -3,9 +3,9 @@
 
 Usage: harness/do run program    PROG= and ARGS=, or the sample; exits as the program did
        harness/do run shell      an interactive shell, with the selftests if they are built
-       harness/do run check      only look whether the files of PROG= and FILES= are there
+       harness/do run check      only check that the files of PROG= and FILES= exist
 
-Under emulation the guest of the sample counts instructions, as times would mislead.
+Under emulation the sample counts instructions, because times would mislead.
 
 Environment: CONFIG (x86_64), PROG, ARGS, FILES, TIMEOUT, the variables of harness/do boot, OUT: the directory of
 the guest's files (build/<base>/run), and KERNEL_IMAGE: a kernel that exists already, instead of CONFIG's.

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Build the selftests that guests run, in build/<base>/x86_64/kselftest.
 
-Newer kernels have selftests of their own in that place. For them the same programs run that are built with
-another base: base/NAME names it by the key selftests.
+Newer kernels have selftests of their own in that directory. Their guests run the programs of another base, which the key
+selftests in base/NAME names.
 
-The compiler must have made each program for each ABI: a program that is not built would go untested unseen.
+Each program must be built for each ABI. Otherwise a test would be missing without a message.
 
 Usage: harness/do selftests
 """

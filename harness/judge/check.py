@@ -7,8 +7,8 @@ prints the steps. If a step fails, only the steps that need it do not run.
 
 If the last line of a step's output counts, "N passed, N failed[, N skipped]",
 these are its figures; otherwise the step counts as one. If the command fails, at
-least one failure is counted. A step of which all is skipped has what it needs
-missing, and the steps that need it are skipped as well. In build/<base>/check/ are
+least one failure is counted. If everything in a step is skipped, the steps that
+need it are skipped as well. In build/<base>/check/ are
 
   results.tsv   step, passed, failed, skipped, seconds
   STEP.log      the output
@@ -256,7 +256,7 @@ class Check:
                     os.killpg(shell.pid, signal.SIGTERM)
 
     def tell_failures(self):
-        """The first failures of each step: often only the end of a long output is read."""
+        """Print the first failures of each step, because often only the end of a long output is read."""
         for step in self.steps:
             if not step.counts:
                 print(f"NOT RUN: {step.name}" + (f", as {step.culprit} failed" if step.culprit else ""))

@@ -5,8 +5,8 @@ The results come from the verdict, which the guest writes to its second serial
 port. The console is only searched for errors that the kernel reports. A test
 without a result, a plan that is not met and a missing end count as failures.
 
-Which tests must be skipped, and which lines on the console are no error, depends on what the
-run lacks: by the head of its configuration ("# lacks:"), and by the model of its CPU (cpus.tsv).
+Which tests must be skipped, and which lines on the console are no error, depends on the properties
+that the run lacks, by the head of its configuration ("# lacks:") and by its CPU model (cpus.tsv).
 """
 
 import argparse

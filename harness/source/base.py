@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernels that the series are for.
+"""The bases: the kernels that the series are for.
 
-base/NAME tells where the source of one kernel comes from, and which series is
-for it. base/NAME.files has the hashes of the kernel code that the series edits:
-a tree with the same files is that base, wherever it comes from. base/default
-has the name of the base that is used unless BASE says otherwise. base/SERIES.symbols
-lists configuration symbols that have another name in these kernels than the
-configurations say, or that are gone ("-").
+base/NAME names the source of one kernel, and its series. base/NAME.files has the hashes of the kernel code that the series
+edits: every tree with the same files counts as that base. base/default has the name of the base that is used without BASE.
+base/SERIES.symbols lists configuration symbols that have another name in these kernels, or that are gone ("-").
 
-The keys: package, version, suite, deb-sha256, tarball and tarball-sha256 of the source package; upstream, the tag of the
-version; series; lts, for a long-term kernel, until when; where they differ from these, images (the suite of Debian's own kernels) and selftests (the base that
-the selftests are built with).
+The keys are package, version, suite, deb-sha256, tarball and tarball-sha256 of the source package; upstream, the tag of the
+version; series; lts, the end of a long-term kernel; images, the suite of Debian's own kernels, if it is another one;
+selftests, the base that the selftests are built with, if it is another one.
 
-A base is called by its name, or by that of its series: the newest of that
-series is meant then.
+BASE is the name of a base, or of a series, which means the newest base of that series.
 
 Usage: harness/do base             print the name of the base that BASE and KERNEL_SRC name
        harness/do base --built     or the directory of what is built of it

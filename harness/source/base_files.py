@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Hash the kernel code that the series edits, for every base of the series: by base/<name>.files a tree is known.
+"""Hash the kernel code that the series edits, for every base of the series. A tree with the hashes of base/<name>.files is
+that base.
 
 Usage: harness/do base-files           write the lists
        harness/do base-files --check   fail unless they are what would be written
@@ -13,7 +14,7 @@ from harness.source import fetch, series
 
 
 def hashes(base):
-    """The text of a base's list. A file that the base lacks is left out; git am tells of it."""
+    """The text of a base's list. A file that the base lacks is left out; git am reports it."""
     files = fetch.fetch_touched(base)
     return "".join(f"{fetch.sha256(files / name)}  {name}\n" for name in series.touched(base.series)
                    if not bases.NO_CODE.match(name) and (files / name).is_file())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Make what is sent to others of the commit that is checked out, in build/dist/.
+"""Make the files to send to others, from the commit that is checked out, in build/dist/.
 
   syscall-user-dispatch-VERSION.tar.xz        the repository: the series, the guide, the harness
   syscall-user-dispatch-SERIES-VERSION.mbox   each series as mails in one thread, with a cover

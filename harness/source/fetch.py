@@ -4,13 +4,13 @@
 Usage: harness/do fetch [BASE]           print the directory of the pristine tree, build/src/<name>
        harness/do fetch --or-skip BASE   the same, but a base that the mirror does not serve is a skip, for make check
        harness/do fetch --touched BASE   only the files that the series edits (quick)
-       harness/do fetch --check          only look whether what BASE and KERNEL_SRC name will do
+       harness/do fetch --check          only check BASE and KERNEL_SRC
 
-A base names one version of its package. If the mirror no longer has that version, the newest one is taken, provided that
-the kernel code which the series edits is the same in it; a message names the version that was taken.
+A base names one version of its package. If the mirror no longer has it, the newest version is taken in which the kernel code
+that the series edits is the same. A message names it.
 
-A directory that is there is complete. KERNEL_SRC is a tree or tarball of the
-user's own; it is never written to. BASE=try takes one that is no known base.
+A directory in build/src/ is always complete. KERNEL_SRC is a tree or tarball of the user's; it is never written to. BASE=try
+takes one that is no known base.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def sha256(path):
 
 
 def is_good(path, expected):
-    """Whether the file has that hash. One that is damaged is told of and removed."""
+    """Whether the file has that hash. A damaged file is reported and removed."""
     if not path.is_file():
         return False
     found = sha256(path)
@@ -132,7 +132,7 @@ def other_tarball(base, version):
 
 @contextlib.contextmanager
 def whole(directory):
-    """An empty directory that becomes DIRECTORY when it is complete. What an interrupted run left goes."""
+    """An empty directory that becomes DIRECTORY when it is complete. The remains of an interrupted run are removed."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     for left in directory.parent.glob(f"{directory.name}.tmp*"):
         shutil.rmtree(left)
@@ -186,7 +186,7 @@ def unpack_touched(base, names):
 
 
 def unpack_some(tar, names, directory):
-    """Unpack these files of a tarball, without its leading directory. What it lacks is left out."""
+    """Unpack these files of a tarball, without its leading directory. Files that it lacks are left out."""
     wanted = set(names)
     with tarfile.open(tar) as archive:
         for member in archive:
@@ -213,7 +213,7 @@ def hashes(base):
 
 
 def differing(directory, base):
-    """The files by which a directory is not that base."""
+    """The files in which a directory differs from that base."""
     return [name for name, digest in hashes(base).items()
             if not (directory / name).is_file() or sha256(directory / name) != digest]
 
@@ -225,7 +225,7 @@ def version(directory):
 
 
 def check_tree(directory):
-    """The name of the base whose files a kernel tree has, or "try"; an Error if it is none."""
+    """The name of the base whose files a kernel tree has, or "try". Raises an Error if it has no base's."""
     for name in ("Makefile", "Kconfig", "arch/x86"):
         if not (directory / name).exists():
             raise core.Error(f"KERNEL_SRC={given()} is not a kernel tree: it lacks {name}")
@@ -259,7 +259,7 @@ def check_own():
 
 
 def identity(source):
-    """A hash that any change of the source changes. The files are not read."""
+    """A hash that changes with any change of the source. It does not read the files."""
     digest = hashlib.sha256()
     for directory, subdirectories, files in os.walk(source) if source.is_dir() else [(source.parent, [], [source.name])]:
         subdirectories[:] = sorted(set(subdirectories) - {".git"})
@@ -272,7 +272,7 @@ def identity(source):
 
 
 def copy_tree(source, directory):
-    """Copy a tree, without what git does not track or what a build left."""
+    """Copy a tree, without untracked files and the products of a build."""
     if (source / ".git").exists():
         names = subprocess.run(["git", "-c", f"safe.directory={source}", "-C", source, "ls-files", "-z"],
                                env=core.git_environment(), stdout=subprocess.PIPE, check=True).stdout.decode().split("\0")
@@ -315,7 +315,7 @@ def fetch(name=None):
 
 
 def check():
-    """An Error if what BASE and KERNEL_SRC name will not do."""
+    """Raise an Error if BASE or KERNEL_SRC is wrong."""
     if os.environ.get("KERNEL_SRC"):
         check_own()
     else:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """git in the repository of the patched kernel, build/<base>/tree, and its work trees.
 
-It runs without the user's own configuration (hooks, signing, autocrlf), and the
-project is the author and the committer.
+It runs without the user's configuration (hooks, signing, autocrlf). The project
+is the author and the committer.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ def environment():
 
 
 def git(*arguments, tree=None, env=(), check=True, strip=True, **options):
-    """Run git in TREE (the patched tree), and return what it prints, unless STRIP is False without the newline at the end.
+    """Run git in TREE (the patched tree). Returns its output, without the newline at the end unless STRIP is False.
 
     A failure is an Error, unless check is False: then the result is None.
     """
@@ -46,9 +46,9 @@ def git(*arguments, tree=None, env=(), check=True, strip=True, **options):
 
 
 def work_tree(directory, commit, megabytes, purpose):
-    """COMMIT of the patched tree in a place of its own, whatever was edited there.
+    """Make DIRECTORY a work tree of COMMIT of the patched tree, and drop any edits there.
 
-    Only the files that differ are written, so make finds what to do again. A new DIRECTORY needs so many megabytes.
+    Only the files that differ are written, so make compiles only what changed. A new DIRECTORY needs that many MEGABYTES.
     """
     if not directory.is_dir() or git("rev-parse", "--show-toplevel", tree=directory, check=False) != str(directory):
         core.need_space(core.BUILD, megabytes, purpose)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Take edits made in build/<base>/tree over into the repository.
+"""Write edits in build/<base>/tree back into the repository.
 
 Usage: harness/do refresh
 
-Every file that the .msg files of the base's series list is written anew from
-the tree: a new file whole, an edit to an existing file as the .patch beside
-where it would be. Where several commits edit one file, the state between them
-is that of the commits on the branch; the files in the directory, committed or
-not, belong to the last of them. patches/ is then generated, and the tree made
-to be its result, which changes none of its files.
+Each file that the .msg files of the base's series list is written from the
+tree: a new file whole, an edit to an existing file as a .patch at its path. If
+several commits edit one file, the states between them come from the commits on
+the branch. The files in the directory, committed or not, are the state after
+the last commit. Then patches/ is generated, and the tree is made from it again,
+which changes none of its files.
 """
 
 import os
@@ -21,7 +21,7 @@ from harness.source.tree import Tree
 
 
 def targets(commit, tree):
-    """{kernel file: path listed} of one .msg. What is listed need not exist yet."""
+    """{kernel file: listed path} of one .msg. The listed files need not exist yet."""
     found = {}
     for listed in commit.listed:
         target = series.kernel_path(listed)
@@ -66,7 +66,7 @@ def edit(before, after, target, listed):
 
 
 def texts_of(messages, commits, carried, last, tree):
-    """{path listed: (text, whether it is executable; None for a .patch)}."""
+    """{listed path: (text, whether it is executable; None for a .patch)}."""
     texts, state = {}, {}
     for message in messages:
         for target, listed in carried[message.name].items():
@@ -87,7 +87,7 @@ def texts_of(messages, commits, carried, last, tree):
 
 
 def write(texts):
-    """Write the texts that differ, and return how many these are."""
+    """Write the texts that differ. Returns their number."""
     written = 0
     for listed, (text, executable) in texts.items():
         path = core.ROOT / listed

@@ -2,7 +2,7 @@
 """Make patches/NAME/ from series/NAME/*.msg and the files that they list, for every series.
 
 Usage: harness/do series             write patches/
-       harness/do series --check     fail unless patches/ is what would be written
+       harness/do series --check     fail if patches/ differs from what would be written
        harness/do series --mbox NAME print that series as mails in one thread, after a cover letter
 
 A message file is the subject, an empty line, the body, a line "---", then the
@@ -101,7 +101,7 @@ class Change:
                      + "".join(f"{l}\n" for l in hunks))
 
     def edit_target(self, header):
-        """The file that is edited: the name says it but for a topic, the diff's header tells."""
+        """The path of the edited file. It comes from the diff's header, because the patch's name may have a topic in it."""
         name = kernel_path(self.listed)[:-len(".patch")]
         candidates = {name, name.rpartition(".")[0]}
         for path in (header, header.partition("/")[2]):
@@ -171,7 +171,7 @@ class Commit:
                 raise core.Error(f"{self.name}: lists {target} twice")
 
     def file_name(self, number):
-        """As git format-patch names it."""
+        """The name that git format-patch gives it."""
         slug = re.sub(r"[^A-Za-z0-9._]+", "-", self.subject)
         slug = re.sub(r"\.+", ".", slug).strip("-").rstrip(".-")
         return f"{number:04}-{slug}"[:57] + ".patch"
@@ -205,7 +205,7 @@ def read_series(name):
 
 
 def check_owners(stacked):
-    """A path belongs to one commit. STACKED is the commits of series that stand on each other."""
+    """Check that each path belongs to one commit. STACKED has the commits of series that stand on each other."""
     owner = {}
     for commit in stacked:
         for listed in commit.listed:
@@ -216,7 +216,7 @@ def check_owners(stacked):
 
 
 def check_all_listed(commits):
-    """No file in the directories of the kernel is left out of all series."""
+    """Check that a series lists each file in the directories of the kernel."""
     listed = {path for commit in commits for path in commit.listed}
     found = set(ROOT.glob("*.patch"))
     tops = {""} | {path.partition("/")[0] + "/" for path in listed if kernel_path(path) != path}
@@ -235,7 +235,7 @@ def is_leftover(name):
 
 
 def check_order(commits):
-    """No file is edited before it is born."""
+    """Check that no file is edited before the commit that adds it."""
     edited = {}
     for commit in commits:
         for change in commit.changes:
@@ -247,7 +247,7 @@ def check_order(commits):
 
 
 def diffstat(changes):
-    """As git's, 80 columns wide, so that the bytes do not depend on a tool's version."""
+    """The diffstat in git's format, 80 columns wide. It is made here so that it does not depend on git's version."""
     counts = {}
     for c in changes:
         added, removed = counts.get(c.target, (0, 0))
@@ -288,7 +288,7 @@ def head(author, number, total, date, subject, body, thread=""):
 
 
 def message_id(author, name, number):
-    """Of one mail of the thread: the same each time, and not that of any other mail."""
+    """The Message-ID of one mail of the thread: the same each time, and unique."""
     domain = author.rpartition("@")[2].rstrip(">")
     return f"<syscall-user-dispatch-{name}-{FIRST_DATE:%Y%m%d%H%M}-{number}@{domain}>"
 
@@ -371,7 +371,7 @@ def write(directory, files):
 
 
 def differences(name, files):
-    """How patches/NAME is not what the sources generate."""
+    """The differences between patches/NAME and the generated files."""
     directory = PATCHES / name
     there = {p.name: p.read_bytes() for p in directory.iterdir()} if directory.is_dir() else {}
     return ([f"{name}/{n} is missing" for n in sorted(files.keys() - there.keys())]

@@ -10,9 +10,9 @@ Usage: harness/do tree
                                            series apply to the newest
        harness/do tree --edited            succeed if a tree has edits of the user's
 
-Edits made there are never overwritten unless FORCE=1 asks for it. In .git, the ref
-refs/harness/built is what was last made, and the file harness-stamp says from what; the file
-harness-moving is there while the files are being changed to a new result.
+Edits there are never overwritten without FORCE=1. In .git, the ref refs/harness/built is the last
+result, and the file harness-stamp has its inputs. The file harness-moving exists while the files are
+changed to a new result.
 """
 
 import argparse
@@ -51,7 +51,7 @@ class Tree:
         return line_of(fetch.SOURCES / self.stamp.read_text(encoding="utf-8").split()[0])
 
     def is_edited(self):
-        """Whether the user changed files or the branch. What an interrupted move left is no edit."""
+        """Whether the user changed files or the branch. The remains of an interrupted move do not count."""
         if not self.stamp.exists() or self.moving.exists():
             return False
         return (self.git("rev-parse", "-q", "--verify", "HEAD", check=False) != self.git("rev-parse", "refs/harness/built")
@@ -100,14 +100,14 @@ class Tree:
         return files == self.git("rev-parse", f"{commit}^{{tree}}")
 
     def drop_edits(self):
-        """The user asked for it; still they can be had back."""
+        """Drop the user's edits, as FORCE=1 asks; a message says how to get them back."""
         self.git("rebase", "--quit", check=False)
         self.git("stash", "push", "-q", "--all", "-m", "dropped by make tree FORCE=1", check=False)
         core.say(f"  The edits in {self.shown} are dropped. Should you want them after all:"
                  " 'git stash list' there has the files, 'git reflog' the commits")
 
     def make(self):
-        """Make the tree what the patches say."""
+        """Make the tree from the patches."""
         wrong = core.run("series", "--check", check=False).returncode
         if wrong:
             core.say(f"({self.shown} is made from patches/ as it is)")
@@ -180,7 +180,7 @@ def line_of(source):
 
 
 def debian_base():
-    """The base whose packages of Debian's go with the tree: of a tree of the user's own, the newest of its series."""
+    """The base whose Debian packages fit the tree. For a tree of the user's, this is the newest base of its series."""
     if not os.environ.get("KERNEL_SRC"):
         return bases.find()
     tree = Tree()

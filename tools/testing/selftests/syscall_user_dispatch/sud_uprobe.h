@@ -3,6 +3,10 @@
 #ifndef SUD_UPROBE_H
 #define SUD_UPROBE_H
 
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
 #include "sud_perf.h"
 
 #define SUD_UPROBE_PMU	"/sys/bus/event_source/devices/uprobe/type"
@@ -41,15 +45,22 @@ static inline uint64_t sud_file_offset(unsigned long addr)
  */
 static inline int sud_uprobe(unsigned long addr, bool ret)
 {
+	char path[PATH_MAX] = "";
 	struct perf_event_attr attr = {
 		.config = ret,
-		.uprobe_path = (uintptr_t)"/proc/self/exe",
+		.uprobe_path = (uintptr_t)path,
 		.probe_offset = sud_file_offset(addr),
 	};
 	unsigned int type;
 
 	if (sud_perf_number(SUD_UPROBE_PMU, &type))
 		return -ENOENT;
+	/*
+	 * Not /proc/self/exe itself: 5.10 looks the path up again for each new
+	 * thread, with a lock held that perf takes after those of /proc.
+	 */
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0)
+		return -errno;
 	attr.type = type;
 	return sud_perf_open(&attr);
 }

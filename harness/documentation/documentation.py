@@ -29,7 +29,10 @@ HEADERS = OUT / "include"
 
 CFLAGS = ["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
 
-# What is between what a program printed and what the next one did.
+# The 64-bit ABI with another C library than the machine's.
+MUSL = "musl"
+
+# The mark between the outputs of two programs.
 MARK = "documentation:"
 
 # Roff's ways to write what is in a program.
@@ -120,7 +123,7 @@ class Program:
 
     def compile(self, abi):
         """Compile with the machine's headers, then with the series'. Returns the compiler's messages."""
-        cc = [os.environ.get("CC") or "gcc", f"-m{abi}", *CFLAGS]
+        cc = ["musl-gcc", *CFLAGS] if abi == MUSL else [os.environ.get("CC") or "gcc", f"-m{abi}", *CFLAGS]
         for more in (["-o", self.binary(abi)], ["-fsyntax-only", "-isystem", HEADERS]):
             done = subprocess.run([*cc, *more, self.path], capture_output=True, text=True,
                                   check=False)
@@ -136,7 +139,7 @@ def programs(direct):
         return [Program(guide.format("-direct"), "forward.c", ("64",))]
     return [
         Program("README.md", "answer.c", ("64", "x32")),
-        Program(guide.format(""), "catch.c", ("64", "x32", "32")),
+        Program(guide.format(""), "catch.c", ("64", "x32", "32", MUSL)),
         Program(man.format("PR_SET_SYSCALL_USER_DISPATCH"), "refuse.c", ("64", "x32")),
         Program(man.format("PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG"), "config.c",
                 ("64", "x32", "32")),
@@ -191,6 +194,8 @@ def main():
             if not errors:
                 built[program.binary(abi)] = program
 
+    # The guest has no loader of musl.
+    built = {binary: program for binary, program in built.items() if binary != program.binary(MUSL)}
     if sys.argv[1:] != ["--build"]:
         seen = run(list(built), {"CONFIG": "direct"} if direct else {}) if built else {}
         for binary, program in built.items():

@@ -132,6 +132,7 @@ int main(void)
 	wait(&status);
 	look("the child ended well", status, 0);
 	look("both signals came", signals, 2);
+	printf("%zu-bit, by %s\n", 8 * sizeof(long), sud_is_direct ? "direct dispatch" : "SIGSYS");
 	puts(wrong ? "WRONG: a call did not go where it should." : "Every call went where it should.");
 	return wrong;
 }

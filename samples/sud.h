@@ -121,7 +121,7 @@ static long (*sud_serve)(struct sud_call *call);
 
 /* The thread's selector: 0 runs a call, 1 dispatches it. */
 static __thread volatile unsigned char sud_selector __attribute__((tls_model("initial-exec")));
-static __thread unsigned char sud_armed __attribute__((tls_model("initial-exec")));
+static __thread unsigned char sud_armed, sud_is_direct __attribute__((tls_model("initial-exec")));
 
 /* A guard section, which is also the prologue and the epilogue of a handler. */
 struct sud_guard {
@@ -213,7 +213,8 @@ SUD_DIRECT_ENTRY(sud_direct);
 
 /*
  * Arm the calling thread, with the selector as it is. Call it with the selector at 0. Returns 0, or -1 with errno:
- * EINVAL if the kernel lacks the feature, EPERM if the administrator forbids it.
+ * EINVAL if the kernel lacks the feature, EPERM if the administrator forbids it. sud_is_direct then says whether the
+ * thread uses direct dispatch.
  */
 static inline int sud_thread(void)
 {
@@ -221,8 +222,7 @@ static inline int sud_thread(void)
 		return -1;
 	sud_armed = 1;
 #if defined(__x86_64__) && !defined(__ILP32__)
-	if (sud_direct_address())
-		prctl(SUD_PRCTL_DIRECT, sud_direct_address(), 0L, 0L, 0L);
+	sud_is_direct = sud_direct_address() && !prctl(SUD_PRCTL_DIRECT, sud_direct_address(), 0L, 0L, 0L);
 #endif
 	return 0;
 }

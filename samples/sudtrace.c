@@ -48,7 +48,7 @@ static const struct flag {
 
 /* Shared by all processes. */
 static struct counts {
-	long calls[CALLS + 1], errors[CALLS + 1], lost;
+	long calls[CALLS + 1], errors[CALLS + 1], lost, direct;
 	char last[512];
 } *counts;
 
@@ -182,20 +182,23 @@ static void strings(struct line *line, unsigned long array)
 static void bits(struct line *line, const char *kind, unsigned long value, const char *zero)
 {
 	const char *before = "";
-	unsigned int i, several;
+	unsigned int bit, i;
 
-	if (!strcmp(kind, "O") && !(value & O_ACCMODE)) {
-		text(line, "O_RDONLY");
+	if (!strcmp(kind, "O")) {
+		text(line, value & O_WRONLY ? "O_WRONLY" : value & O_RDWR ? "O_RDWR" : "O_RDONLY");
+		value &= ~O_ACCMODE;
 		before = "|";
 	} else if (!value) {
 		text(line, zero);
 		return;
 	}
-	for (several = 2; several--;)		/* O_SYNC before its part O_DSYNC */
+	/* O_SYNC before its part O_DSYNC, and then bit by bit. */
+	for (bit = 0; bit < 33; bit++)
 		for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 			unsigned long flag = flags[i].bits;
 
-			if (strcmp(flags[i].kind, kind) || !flag || (value & flag) != flag || several != !!(flag & (flag - 1)))
+			if (strcmp(flags[i].kind, kind) || !flag || (value & flag) != flag ||
+			    (bit ? flag != 1UL << (bit - 1) : !(flag & (flag - 1))))
 				continue;
 			text(line, before);
 			text(line, flags[i].name);
@@ -586,6 +589,8 @@ __attribute__((constructor)) static void load(int argc, char **argv, char **envp
 				counts = (struct counts *)address;
 			}
 			sud_arm(&hooks, setting[11] == '1');
+			if (counts)
+				counts->direct = sud_direct_handler != 0;
 			return;
 		}
 }
@@ -652,7 +657,7 @@ static void print_counts(int fd)
 	for (i = 0; i <= CALLS; i++)
 		order[i] = i;
 	qsort(order, CALLS + 1, sizeof(order[0]), compare);
-	dprintf(fd, "    calls    errors syscall\n");
+	dprintf(fd, "    calls    errors syscall, by %s\n", counts->direct ? "direct dispatch" : "SIGSYS");
 	for (i = 0; i <= CALLS && counts->calls[order[i]]; i++) {
 		dprintf(fd, "%9ld %9ld %s\n", counts->calls[order[i]], counts->errors[order[i]], names[order[i]]);
 		calls += counts->calls[order[i]];

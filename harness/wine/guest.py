@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What goes into the guest: a Wine as a cpio archive, and the scripts that run Windows programs there.
+"""The guest's files: a Wine as a cpio archive, and the scripts that run Windows programs.
 
 The guest's kernel unpacks the archive after its initramfs; /wine is then the root file system of Wine.
 """
@@ -31,12 +31,12 @@ def link(source, target):
 
 
 def files_below(path):
-    """The files in a directory and all those below it; a file is itself the only one."""
+    """All files in and below a directory. Of a file, the file itself."""
     return [file for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file() and not file.is_symlink()]
 
 
 def gather_unix(wine, tree, *shared):
-    """Fill TREE with the part of Wine that is Linux's, the SHARED files and directories, and a prefix without a file."""
+    """Fill TREE with Wine's Linux programs, the SHARED files and directories, and an empty prefix."""
     shutil.rmtree(tree, ignore_errors=True)
     for name in ("proc", "dev", "tmp", "root", "lib64", "prefix/drive_c/windows", "prefix/dosdevices"):
         (tree / name).mkdir(parents=True)
@@ -78,9 +78,9 @@ def gather(wine, tree, program, modules):
 
 
 def gather_all(wine, tree):
-    """Fill TREE with all that Wine has, for a program of which nothing is known.
+    """Fill TREE with a whole Wine, for a program whose modules are not known.
 
-    It takes the guest's memory: debug information is left out, and a file that the prefix has a copy of is there once.
+    It takes the guest's memory. So debug information is left out, and files that the prefix also has are not copied twice.
     """
     gather_unix(wine, tree, wine.share, wine.windows)
     modules = tree / wine.windows.lstrip("/")
@@ -102,7 +102,7 @@ def archive(tree, path):
 
 
 def initramfs(path, script, *archives):
-    """Make the initramfs PATH of the test guest that runs the text SCRIPT; archives are unpacked one over the other."""
+    """Make the initramfs PATH of the guest that runs the text SCRIPT. The kernel unpacks further archives over it."""
     program = path.with_name("run-wine")
     program.write_text(script, encoding="utf-8")
     program.chmod(0o755)
@@ -114,7 +114,7 @@ def initramfs(path, script, *archives):
 
 
 def sample_script(wine, ways):
-    """What the guest runs: the sample program once for each of the ways in which its calls are to come back."""
+    """The script that runs the sample program once for each way in which its calls come back."""
     return f"""#!/bin/sh
 echo "wine: kernel $(uname -r)"
 mount -t proc proc /wine/proc && mount --bind /dev /wine/dev || exit 125

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Wine on this machine: what a Wine consists of, how its programs run here, and its prefix."""
+"""Wine on this machine: its parts, how to run its programs, and its prefix."""
 
 import os
 import pathlib
@@ -32,7 +32,7 @@ exit "$status"
 
 
 def once(stamp, inputs, make):
-    """Call make(), unless it was called with these inputs before: the file STAMP has their text."""
+    """Call make(), unless the file STAMP has the same inputs from an earlier call."""
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == inputs:
         return
     stamp.unlink(missing_ok=True)
@@ -41,7 +41,7 @@ def once(stamp, inputs, make):
 
 
 def logged(log, message, commands):
-    """Run commands one after the other, their output to LOG. If one fails, the end of the log is said above an Error."""
+    """Run commands one after the other; their output goes to LOG. If one fails, print the end of the log and raise an Error."""
     with open(log, "wb") as file:
         status = any(subprocess.run(command, env=os.environ | {"LC_ALL": "C"}, stdin=subprocess.DEVNULL, stdout=file,
                                     stderr=subprocess.STDOUT, check=False).returncode for command in commands)
@@ -51,7 +51,7 @@ def logged(log, message, commands):
 
 
 def first(*paths):
-    """The first of these paths that exists, None if none does."""
+    """The first of these paths that exists, or None."""
     return next((path for path in paths if os.path.exists(path)), None)
 
 
@@ -68,16 +68,16 @@ class Wine:
         self.windows = self.unix.removesuffix("-unix") + "-windows"
 
     def here(self, path):
-        """Where a path of the root file system is on this machine."""
+        """The path on this machine of a path in the root file system."""
         return pathlib.Path(self.root) / str(path).lstrip("/")
 
     def settings(self, prefix, path="/usr/bin"):
-        """What Wine finds in its environment, here and in the guest: a list of NAME=VALUE."""
+        """Wine's environment, here and in the guest: a list of NAME=VALUE."""
         return [f"HOME={prefix}", "USER=root", f"PATH={path}", "LC_ALL=C", "WINEARCH=win64", f"WINESERVER={self.server}",
                 f"WINEDLLOVERRIDES={OVERRIDES}", f"WINEPREFIX={prefix}"]
 
     def command(self, debug, *words):
-        """The command that runs such words here, with DEBUG as WINEDEBUG.
+        """The command that runs these words here, with DEBUG as WINEDEBUG.
 
         They run in a namespace of processes of their own, so that none is left, whatever happens.
         """
@@ -87,7 +87,7 @@ class Wine:
                 "sh", "-c", IN_ROOT, "sh", self.root, self.server, *words]
 
     def check_namespaces(self):
-        """An Error if Wine's programs cannot run here."""
+        """Raise an Error if Wine's programs cannot run here."""
         done = subprocess.run(self.command("-all", self.server, "--version"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, errors="replace", check=False)
         if done.returncode:
@@ -109,7 +109,7 @@ class Wine:
                [self.command("fixme-all", self.loader, "wineboot", "--init")])
 
     def modules(self, program):
-        """Run the sample once in the prefix, by way of the exports alone; returns the modules that Wine loads.
+        """Run the sample once in the prefix, with calls by the exports only. Returns the modules that Wine loads.
 
         They are paths below the prefix's windows/, in lower case.
         """
@@ -125,7 +125,7 @@ class Wine:
         return modules
 
     def libraries(self, *files):
-        """What the loader finds for these files. Wine does without what it does not find."""
+        """The libraries that the loader finds for these files. Wine does without the others."""
         found = {LINKER}
         for file in files:
             text = subprocess.run(self.command("-all", LINKER, "--list", file), stdout=subprocess.PIPE,
@@ -137,7 +137,7 @@ class Wine:
 
 
 def own(given):
-    """The installation of the user's in the directory GIVEN; an Error if it is none that can be used."""
+    """The user's Wine in the directory GIVEN. Raises an Error if it cannot be used."""
     wrong = f"WINE={given}"
     if not os.path.exists(given):
         raise core.Error(f"{wrong} does not exist. {WANTED}")
@@ -166,7 +166,7 @@ def own(given):
 
 
 def version(wine, wrong):
-    """What a Wine says when it is asked for its version; an Error, which begins with WRONG, if it is too old."""
+    """The version that a Wine prints. Raises an Error that begins with WRONG if it is too old."""
     try:
         done = subprocess.run([wine.loader, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               errors="replace", check=False)

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run a Windows program with system calls of its own (samples/wine/raw.c) in a real Wine in the guest.
 
-Did the calls reach ntdll, or Linux? There are two controls. On Debian's own kernel, without the series, the calls have to
-reach Linux if the kernel lacks the feature (5.10), and ntdll by SIGSYS if it has it (newer ones). By a Wine that knows
-nothing of the feature, they have to reach Linux. On our kernel with direct dispatch the program runs
-twice in one boot: by SIGSYS, and without. wine_verdict.py judges. build/<base>/wine/ has all that was said.
+The question is whether the calls reach ntdll or Linux. There are two controls. On Debian's own kernel, without the series, the
+calls must reach Linux if the kernel lacks the feature (5.10), and ntdll by SIGSYS if it has it (newer ones). By a Wine that
+does not use the feature, they must reach Linux. On our kernel with direct dispatch the program runs twice in one boot: by
+SIGSYS, and without. wine_verdict.py judges. build/<base>/wine/ keeps all output.
 
-The Wine is Debian's with an ntdll.so built anew (harness/do wine-build), or an installation that is named, which knows
-nothing of direct dispatch.
+The Wine is Debian's with a patched ntdll.so (harness/do wine-build), or an installation that WINE names. Such an installation
+does not use direct dispatch.
 
-With EXE= it runs a program of the user's in that Wine instead, prints what it says, and exits as it did.
+With EXE=, a program of the user's runs in that Wine instead. Its output is printed, and its exit status returned.
 
 Usage: harness/do wine
-       harness/do wine --check    only look at what the environment names
+       harness/do wine --check    only check the environment
 
 Environment: WINE: an installation of 11.5 or later
-             EXE: a 64-bit Windows program for the console; ARGS: its arguments; FILES: what it finds beside it;
+             EXE: a 64-bit Windows program for the console; ARGS: its arguments; FILES: the files beside it;
              CONFIG (x86_64): on which kernel; TIMEOUT (900): seconds after which the guest counts as hung
-             KERNEL_IMAGE: a kernel that exists already, instead of the one of make kernel
+             KERNEL_IMAGE: an existing kernel, instead of the one of make kernel
              DIRECT_IMAGE: the same, instead of the one of make kernel CONFIG=direct
 """
 
@@ -58,7 +58,7 @@ Boot = collections.namedtuple("Boot", "name text kernel ways archives expected e
 # ---- what the environment names ----
 
 def check_program(path):
-    """An Error if a file is no Windows program that this Wine can run."""
+    """Raise an Error if a file is no Windows program that this Wine can run."""
     wanted = "Wanted is a 64-bit Windows program (x86-64)"
     if not os.path.exists(path):
         raise core.Error(f"EXE={path} does not exist. {wanted}")
@@ -82,7 +82,7 @@ def check_program(path):
 
 
 def check_environment():
-    """An Error if the environment names something that is not there, or that does not belong together."""
+    """Raise an Error if the environment names missing files, or variables that exclude each other."""
     program, image = os.environ.get("EXE"), os.environ.get("KERNEL_IMAGE")
     if program is None:
         for name in ("ARGS", "FILES", "CONFIG", "TIMEOUT"):
@@ -99,13 +99,13 @@ def check_environment():
 
 
 def check_image(path):
-    """An Error if a kernel image that is named is not there."""
+    """Raise an Error if a variable names a missing kernel image."""
     if path and not os.path.isfile(path):
         raise core.Error(f"there is no kernel image {path}")
 
 
 def image(variable, configuration):
-    """The kernel that the variable names, or that of a configuration, which is built if need be."""
+    """The kernel that the variable names, or that of a configuration, which is built if it is missing or old."""
     path = os.environ.get(variable) or campaign.image(configuration)
     check_image(path)
     return path
@@ -116,8 +116,8 @@ def image(variable, configuration):
 def archives(wine, work, inputs, make):
     """The archives of a Wine, in the order in which they are unpacked.
 
-    The first is made by MAKE(tree) in the directory WORK, unless it is there of the same INPUTS. Debian's Wine has a second
-    one, with the ntdll.so that was built anew.
+    MAKE(tree) makes the first in the directory WORK, unless it exists with the same INPUTS. Debian's Wine has a second one,
+    with the patched ntdll.so.
     """
     work.mkdir(parents=True, exist_ok=True)
     tree, archive = work / "tree", work / "wine.cpio"
@@ -143,14 +143,14 @@ def archives(wine, work, inputs, make):
 
 
 def is_own():
-    """Whether the Wine is an installation of the user's."""
+    """Whether WINE names an installation of the user's."""
     return "WINE" in os.environ
 
 
 # ---- a program of the user's ----
 
 def run_program(wine, program, files, arguments):
-    """Run a program in the guest; returns its exit status, or that of harness/do boot if the guest does not end."""
+    """Run a program in the guest. Returns its exit status, or that of harness/do boot if the guest does not end."""
     kernel, work = image("KERNEL_IMAGE", os.environ.get("CONFIG") or "x86_64"), wine.work.with_name(f"{wine.work.name}-all")
     wine.work = work
     parts = archives(wine, work, [], lambda tree: guest.gather_all(wine, tree))
@@ -186,7 +186,7 @@ def compile_sample():
 
 
 def boots(wine):
-    """The boots of the sample, after what they need is made."""
+    """The boots of the sample. All that they need is made first."""
     wine.work.mkdir(parents=True, exist_ok=True)
     compile_sample()
     ours, stock = image("KERNEL_IMAGE", "x86_64"), OUT / "stock"
@@ -212,7 +212,7 @@ def boots(wine):
 
 
 def run_boot(wine, boot):
-    """Boot a guest that runs the sample. What the guest says, even if that is nothing, is for the judge: of this run alone."""
+    """Boot a guest that runs the sample. The judge reads its output, even an empty one, and none of an earlier run."""
     out = OUT / boot.name
     out.mkdir(parents=True, exist_ok=True)
     initrd = out / "initrd.cpio"

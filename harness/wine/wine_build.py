@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Make Debian trixie's Wine, from the machine's own mirror, in build/wine.
 
-build/wine/root is a root file system with it and the libraries that it needs,
-build/wine/ntdll.so its ntdll.so built anew, with the patches of samples/wine.
-A step is not done again while what it depends on is the same.
+build/wine/root is a root file system with Wine and its libraries.
+build/wine/ntdll.so is the patched ntdll.so, with the patches of samples/wine. A
+step is repeated only if its inputs changed.
 
 Usage: harness/do wine-build
 """
@@ -35,7 +35,7 @@ DOWNLOADED = PLACE / "downloaded"
 
 
 def versions():
-    """The versions of the packages that the suite has, {package: version}. Without a mirror, of what was downloaded."""
+    """{package: version} in the suite or, without a mirror, of the earlier download."""
     try:
         apt.lists(SUITE, "amd64", REMEDY, sources=True)
     except core.Error as error:
@@ -75,9 +75,9 @@ def unpack():
 
 
 def placeholders():
-    """Make empty files for those that Debian's source leaves out.
+    """Make empty files for the sources that Debian's package leaves out.
 
-    ntdll.so does without them, but Wine's makedep looks at all of the sources.
+    ntdll.so does not need them, but Wine's makedep reads all sources.
     """
     def text(name):
         return (SOURCE / name).read_text(encoding="utf-8", errors="replace")
@@ -109,7 +109,7 @@ def configure():
 
 
 def compile_ntdll():
-    """The commands that patch the source and build ntdll.so. The source has our patches and no other edit then."""
+    """The commands that patch the source and build ntdll.so. They remove any other edit of the source."""
     for name in {name for patch in PATCHES for name in re.findall(r"^\+\+\+ b/(.*)$", patch.read_text(encoding="utf-8"), re.M)}:
         file, pristine = SOURCE / name, SOURCE / f"{name}.pristine"
         if not pristine.exists():
@@ -130,7 +130,7 @@ def step(text, name, message, commands):
 
 
 def build():
-    """Make all of it; returns the Wine, without the patches."""
+    """Make everything. Returns Debian's Wine, without the patches."""
     with core.locked("wine-build"):
         PLACE.mkdir(parents=True, exist_ok=True)
         packages = versions()

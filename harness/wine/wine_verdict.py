@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Judge what a Windows program's own system calls came to, under Wine in the guest.
+"""Judge where a Windows program's own system calls arrived, under Wine in the guest.
 
-Reads DIR/RUN/console.log for each run that is named, with what is to be expected
-of it: RUN=ntdll, every call reached Wine's ntdll.so; RUN=signal, they did so by
-SIGSYS; RUN=direct, without any; RUN=linux, every one reached the Linux kernel.
-Calls by way of the exports have to work in all: where they do not, the set-up is
-broken, and nothing is known of the rest. Where the program ran several times in
-one boot, RUN=signal,direct has what is to be expected of each, and the times
-stand side by side at the end. The last line counts the subjects: calls,
-exceptions, threads, the end.
+Reads DIR/RUN/console.log for each named run. Its expectation is one of: RUN=ntdll,
+every call reached Wine's ntdll.so; RUN=signal, they did so by SIGSYS; RUN=direct,
+they did so without SIGSYS; RUN=linux, every call reached the Linux kernel. Calls by
+the exports must work in every run. Otherwise the set-up is broken, and nothing else
+is judged. If the program ran several times in one boot, RUN=signal,direct has an
+expectation for each, and the times are printed side by side. The last line counts
+the subjects: calls, exceptions, threads, the end.
 """
 
 import argparse
@@ -43,11 +42,11 @@ EXPECTED = {"ntdll": "ntdll.so", "signal": "ntdll.so, by SIGSYS", "direct": "ntd
 
 
 class Broken(Exception):
-    """The set-up does not work, so that the run says nothing of the feature."""
+    """The set-up does not work, so the run cannot be judged."""
 
 
 def answer(result):
-    """A result, as a person reads it."""
+    """A result as text."""
     if result >= 1 << 63 and (1 << 64) - result < 4096:
         number = (1 << 64) - result
         return f"-{errno.errorcode.get(number, number)}"
@@ -55,7 +54,7 @@ def answer(result):
 
 
 def read_runs(path, count):
-    """What a guest said, in as many parts as the program was to run in it: the first begins with the boot."""
+    """A guest's output, in a part for each run of the program. The first part begins with the boot."""
     lines = judge.read_lines(os.path.join(path, "console.log"), "the console")
     begins = [i for i, line in enumerate(lines) if BEGIN.match(line)][1:]
     parts = [lines[i:j] for i, j in zip([0, *begins], [*begins, len(lines)])]
@@ -63,7 +62,7 @@ def read_runs(path, count):
 
 
 class Run:
-    """What a guest said in one run of the program."""
+    """A guest's output in one run of the program."""
 
     def __init__(self, name, expected, lines, splats):
         self.name, self.expected, self.lines = name, expected, lines
@@ -84,7 +83,7 @@ class Run:
         return next((m for m in map(pattern.match, self.lines) if m), None)
 
     def check_setup(self):
-        """Whether there was a Wine at all, in which Windows programs run."""
+        """Check that there is a Wine and that Windows programs run in it."""
         if "raw: begin" not in self.lines:
             raise Broken("the Windows program did not start")
         for line in self.lines:
@@ -106,7 +105,7 @@ class Run:
             self.failures.append(f"{what}: {why}")
 
     def check_calls(self):
-        """Whether each raw call reached the server that it should, and by the way that it should."""
+        """Check that each raw call reached the expected server, in the expected way."""
         server = self.server
         for subject in SUBJECTS:
             match = self.tallies.get(("raw", subject))
@@ -136,7 +135,7 @@ class Run:
         self.result("the guest", "wine: done" in self.lines, "it did not come to its end")
 
     def table(self):
-        """Which calls reached whom, and how long they took."""
+        """The table of the calls, the servers that they reached, and their times."""
         yield (f"{'call':26} {'number':>7} {'calls':>6} {'ntdll':>6} {'Linux':>6}  {'answer':12}"
                f" {'ticks':>9} {'(least, most)':>18} {'by export':>9}")
         for subject in SUBJECTS:
@@ -156,13 +155,13 @@ class Run:
             yield (f"{LAST:26} {hex(self.numbers.get(LAST, 0)):>7} {1:6} {int(by_raw_call):6} {int(bool(back)):6}  {what}")
 
     def excerpt(self):
-        """The end of what it said, to find the cause."""
+        """The end of the output, which helps to find the cause."""
         said = [line for line in self.lines if line.strip()]
         return said[-15:]
 
 
 def side_by_side(runs):
-    """How many ticks of the CPU's counter the calls took in each run of one boot: the middle, the least and the most."""
+    """The ticks of the CPU's counter that the calls took in each run of one boot: median, least and most."""
     yield (f"{'ticks a call':26}" + "".join(f" {'by ' + run.expected:>9} {'(least, most)':>18}" for run in runs)
            + f" {'by export':>9}")
     for subject in SUBJECTS:
@@ -175,7 +174,7 @@ def side_by_side(runs):
 
 
 def verdict(directory, expected, splats=judge.SPLAT_LIST):
-    """Judge the runs in a directory, {run: [what is to be expected of each time that the program ran]}; the exit status."""
+    """Judge the runs in a directory, {run: [expectation of each run of the program]}. Returns the exit status."""
     passed = failed = 0
     for name, ways in expected.items():
         good, bad = verdict_of(directory, name, ways, splats)

@@ -568,8 +568,11 @@ static void sud_dispatch(greg_t *gregs, unsigned long *mask, unsigned int arch)
 		case SYS_vfork:
 			if (r->call.number == SYS_clone)
 				flags = a[0];
-			if ((flags & 0x100) || r->call.number == SYS_vfork)
+			if ((flags & 0x100) || r->call.number == SYS_vfork) {
+				/* The child has it too, so the parent's next call must not find it. */
 				r->users = 2;
+				r->sp = 0;
+			}
 			gate = sud_gate_clone;
 			r->mask = *mask | SUD_SIGSYS;
 			*mask = ~SUD_SIGSYS;

@@ -114,7 +114,7 @@ static void text(struct line *line, const char *from)
 }
 
 /* @size bytes at @address of the program, or a string if @size is -1. At most @most are shown. */
-static void string(struct line *line, unsigned long address, long size, long most)
+static __attribute__((noinline)) void string(struct line *line, unsigned long address, long size, long most)
 {
 	char page[512], *start = line->to;
 	long n, i, done = 0;
@@ -310,7 +310,8 @@ static void end(struct line *line)
 static void show(const struct sud_call *call, const long *result)
 {
 	int i, nr = slot(call);
-	const char *kind = nr < CALLS && kinds[nr] ? kinds[nr] : "xxxxxx";
+	/* Of a 32-bit call, the arguments are in other registers. */
+	const char *kind = nr < CALLS && kinds[nr] ? kinds[nr] : call->arch == SUD_ARCH_64 ? "xxxxxx" : "";
 	struct line *line = begin(call);
 
 	if (nr < CALLS) {
@@ -350,7 +351,8 @@ static void show(const struct sud_call *call, const long *result)
  */
 static const char wrong_class[] = "it is no 64-bit x86 program", wrong_loader[] = "its loader is not that of this C library";
 
-static const char *obstacle(int dir, const char *path)
+/* Not inlined, as every call would need a stack with room for it. */
+static __attribute__((noinline)) const char *obstacle(int dir, const char *path)
 {
 	union {
 		unsigned char bytes[2048];
@@ -436,7 +438,7 @@ static void copy_string(char *to, unsigned long from, size_t size)
 }
 
 /* Put our variables into the environment of a new program, which may have been given another. Or remove them. */
-static void environment(struct sud_call *call, long *argument, int add)
+static __attribute__((noinline)) void environment(struct sud_call *call, long *argument, int add)
 {
 	struct environment *mine = NULL;
 	unsigned long string, *to;

@@ -7,8 +7,9 @@ Usage: documentation            all of the above
        documentation --direct   all, for the document of direct dispatch, in the
                                 kernel of the configuration "direct"
 
-They are built for each ABI with the machine's headers, which may be older than
-the feature. They are also compiled with the headers of the series. The sources
+They are built for each ABI, also statically, and with musl, another C library.
+This uses the machine's headers, which may be older than the feature. They are
+also compiled with the headers of the series. The sources
 and programs stay in build/<base>/documentation/. DOCS_ROOT is another directory with
 the texts, KERNEL_IMAGE an existing kernel.
 """
@@ -29,8 +30,16 @@ HEADERS = OUT / "include"
 
 CFLAGS = ["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
 
-# The 64-bit ABI with another C library than the machine's.
-MUSL = "musl"
+# The compiler of each build. None is the machine's, CC. Debian has musl for the 64-bit ABI only.
+BUILDS = {
+    "64": (None, "-m64"), "64_static": (None, "-m64", "-static"),
+    "x32": (None, "-mx32"), "x32_static": (None, "-mx32", "-static"),
+    "32": (None, "-m32"), "32_static": (None, "-m32", "-static"),
+    "musl": ("musl-gcc",), "musl_static": ("musl-gcc", "-static"),
+}
+X86_64 = ("64", "64_static", "musl", "musl_static")
+# The guest has no loader of musl.
+NOT_RUN = ("musl",)
 
 # The mark between the outputs of two programs.
 MARK = "documentation:"
@@ -97,8 +106,8 @@ def pieces_of_man(text, kind, name):
 class Program:
     """A program in a text."""
 
-    def __init__(self, text, name, abis):
-        self.text, self.name, self.abis = text, name, abis
+    def __init__(self, text, name, builds):
+        self.text, self.name, self.builds = text, name, builds
         try:
             content = (TEXTS / text).read_text(encoding="utf-8")
         except OSError as e:
@@ -118,14 +127,15 @@ class Program:
         self.path = OUT / name
         self.path.write_text(self.source + "\n", encoding="utf-8")
 
-    def binary(self, abi):
-        return OUT / f"{self.path.stem}_{abi}"
+    def binary(self, build):
+        return OUT / f"{self.path.stem}_{build}"
 
-    def compile(self, abi):
+    def compile(self, build):
         """Compile with the machine's headers, then with the series'. Returns the compiler's messages."""
-        cc = ["musl-gcc", *CFLAGS] if abi == MUSL else [os.environ.get("CC") or "gcc", f"-m{abi}", *CFLAGS]
-        for more in (["-o", self.binary(abi)], ["-fsyntax-only", "-isystem", HEADERS]):
-            done = subprocess.run([*cc, *more, self.path], capture_output=True, text=True,
+        compiler, *options = BUILDS[build]
+        compiler = compiler or os.environ.get("CC") or "gcc"
+        for more in (["-o", self.binary(build)], ["-fsyntax-only", "-isystem", HEADERS]):
+            done = subprocess.run([compiler, *options, *CFLAGS, *more, self.path], capture_output=True, text=True,
                                   check=False)
             if done.returncode:
                 return done.stderr
@@ -136,13 +146,14 @@ def programs(direct):
     guide = "Documentation/admin-guide/syscall-user-dispatch{}.rst"
     man = "man/{}.2const"
     if direct:
-        return [Program(guide.format("-direct"), "forward.c", ("64",))]
+        return [Program(guide.format("-direct"), "forward.c", X86_64)]
     return [
-        Program("README.md", "answer.c", ("64", "x32")),
-        Program(guide.format(""), "catch.c", ("64", "x32", "32", MUSL)),
-        Program(man.format("PR_SET_SYSCALL_USER_DISPATCH"), "refuse.c", ("64", "x32")),
+        Program("README.md", "answer.c", (*X86_64, "x32")),
+        Program(guide.format(""), "catch.c", tuple(BUILDS)),
+        Program(man.format("PR_SET_SYSCALL_USER_DISPATCH"), "refuse.c", (*X86_64, "x32")),
+        # musl-tools has no <linux/ptrace.h>.
         Program(man.format("PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG"), "config.c",
-                ("64", "x32", "32")),
+                ("64", "x32", "32", "64_static")),
     ]
 
 
@@ -178,6 +189,7 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     passed, failed, built = 0, 0, {}
     shown = programs(direct)
+    core.need_command("musl-gcc")
     install_headers()
 
     def result(ok, what, why=""):
@@ -188,14 +200,12 @@ def main():
             print(f"    {line}")
 
     for program in shown:
-        for abi in program.abis:
-            errors = program.compile(abi)
-            result(not errors, f"{program.name} of {program.text} builds for {abi}", errors)
-            if not errors:
-                built[program.binary(abi)] = program
+        for build in program.builds:
+            errors = program.compile(build)
+            result(not errors, f"{program.name} of {program.text} builds for {build}", errors)
+            if not errors and build not in NOT_RUN:
+                built[program.binary(build)] = program
 
-    # The guest has no loader of musl.
-    built = {binary: program for binary, program in built.items() if binary != program.binary(MUSL)}
     if sys.argv[1:] != ["--build"]:
         seen = run(list(built), {"CONFIG": "direct"} if direct else {}) if built else {}
         for binary, program in built.items():

@@ -38,8 +38,21 @@ struct seen {
 #define FOREIGN_HANDLER	(SUD_FOREIGN + 0xc00)
 #define UNMAPPED	0x70000UL
 
-/* Not user space: the first such address, and the kernel's last. */
-#define FIRST_BAD	0x7ffffffff000ULL
+/* The first address that is not user space. Five-level page tables have more. */
+static uint64_t first_bad(void)
+{
+	FILE *cpus = fopen("/proc/cpuinfo", "re");
+	unsigned int bits = 47;
+	char word[64];
+
+	while (cpus && fscanf(cpus, "%63s", word) == 1) {
+		if (!strcmp(word, "la57"))
+			bits = 56;
+	}
+	if (cpus)
+		fclose(cpus);
+	return (1ULL << bits) - 0x1000;
+}
 
 static long attach(const void *handler)
 {
@@ -176,21 +189,23 @@ static bool is_attached(void)
 
 TEST_F(direct, X1_arguments)
 {
+	uint64_t bad = first_bad();
+
 	EXPECT_EQ(-EINVAL, sud_set_handler((uintptr_t)look, 1, 0, 0));
 	EXPECT_EQ(-EINVAL, sud_set_handler((uintptr_t)look, 0, 1, 0));
 	EXPECT_EQ(-EINVAL, sud_set_handler((uintptr_t)look, 0, 0, 1));
 	EXPECT_EQ(-EINVAL, sud_set_handler(0, 1, 0, 0));
 	EXPECT_EQ(-EINVAL, sud_set_handler(0, 0, 1, 0));
 	EXPECT_EQ(-EINVAL, sud_set_handler(0, 0, 0, 1));
-	EXPECT_EQ(-EINVAL, sud_set_handler(FIRST_BAD, 1ULL << 32, 0, 0));
-	EXPECT_EQ(-EFAULT, sud_set_handler(FIRST_BAD, 0, 0, 0));
-	EXPECT_EQ(-EFAULT, sud_set_handler(0x800000000000, 0, 0, 0));
+	EXPECT_EQ(-EINVAL, sud_set_handler(bad, 1ULL << 32, 0, 0));
+	EXPECT_EQ(-EFAULT, sud_set_handler(bad, 0, 0, 0));
+	EXPECT_EQ(-EFAULT, sud_set_handler(bad + 0x1000, 0, 0, 0));
 	EXPECT_EQ(-EFAULT, sud_set_handler(0x8000000000000000, 0, 0, 0));
 	EXPECT_EQ(-EFAULT, sud_set_handler(-1, 0, 0, 0));
 	/* None of these calls has attached a handler. */
 	EXPECT_EQ(SYS_getpid, sud_blocked_call(SYS_getpid));
 	EXPECT_EQ(1, sud_count);
-	EXPECT_EQ(0, sud_set_handler(FIRST_BAD - 1, 0, 0, 0));
+	EXPECT_EQ(0, sud_set_handler(bad - 1, 0, 0, 0));
 	/* A failing call leaves the earlier handler attached. */
 	EXPECT_EQ(0, attach(count_up));
 	EXPECT_EQ(-EFAULT, sud_set_handler(-1, 0, 0, 0));
@@ -1172,9 +1187,11 @@ TEST(X8_numbers)
 
 TEST_F(tracee, X8_get_and_set)
 {
+	uint64_t last = first_bad() - 1;
+
 	EXPECT_AS_IT_WAS();
-	EXPECT_EQ(0, sud_set_traced(self->pid, FIRST_BAD - 1));
-	SUD_EXPECT_HANDLER(self->pid, FIRST_BAD - 1);
+	EXPECT_EQ(0, sud_set_traced(self->pid, last));
+	SUD_EXPECT_HANDLER(self->pid, last);
 	EXPECT_EQ(0, sud_set_traced(self->pid, 1));
 	SUD_EXPECT_HANDLER(self->pid, 1);
 	EXPECT_EQ(0, sud_set_traced(self->pid, 0));
@@ -1186,7 +1203,7 @@ TEST_F(tracee, X8_get_and_set)
 TEST_F(tracee, X8_address)
 {
 	const uint64_t bad[] = {
-		FIRST_BAD, 0x800000000000, 0xffff800000000000,
+		first_bad(), first_bad() + 0x1000, 0xffff800000000000,
 		0x8000000000000000, -1ULL,
 	};
 	unsigned int i;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Shared by all rooms of the harness: places, errors, locks, steps, and commands.
+"""Shared by all rooms of the harness: paths, errors, locks, steps, tables, and commands.
 
 Results go to stdout. Messages go to stderr.
 """
@@ -24,12 +24,12 @@ HELD = {}
 
 def built(name):
     """The directory of a build of the base: the patched tree, or a configuration's kernel."""
-    from harness.source import base    # it needs this module
+    from harness.source import base    # here, because base imports this module
     return base.built() / name
 
 
 class Error(Exception):
-    """An error that ends the command: a message that names the cause and the remedy, and the exit status."""
+    """An error that ends the command. MESSAGE names the cause and the remedy; STATUS is the exit status."""
 
     def __init__(self, message, status=2):
         super().__init__(message)
@@ -43,7 +43,7 @@ def say(*lines):
 
 @contextlib.contextmanager
 def step(text):
-    """Print the beginning of a step, and at its end the seconds that it took."""
+    """Print TEXT when a step begins, and how many seconds it took when it has succeeded."""
     begin = time.monotonic()
     say(f"* {text}")
     yield
@@ -52,7 +52,7 @@ def step(text):
 
 @contextlib.contextmanager
 def every(report):
-    """Call report(), which prints the progress of a step, from time to time."""
+    """Call report(), which prints the progress of a step, every 5 s on a terminal and every 30 s elsewhere."""
     pause = 5 if sys.stderr.isatty() else 30
     ended = threading.Event()
 
@@ -70,7 +70,10 @@ def every(report):
 
 
 def need_space(directory, megabytes, purpose):
-    """Check for disk space before a step, because the errors of a full disk are misleading."""
+    """Raise an Error if the disk of DIRECTORY has less free space than a step needs. Make DIRECTORY if it is missing.
+
+    Without this check, the errors of a full disk are misleading.
+    """
     os.makedirs(directory, exist_ok=True)
     free = shutil.disk_usage(directory).free >> 20
     if free < megabytes:
@@ -79,11 +82,11 @@ def need_space(directory, megabytes, purpose):
 
 
 def lock(name):
-    """Wait until no other run holds the lock of that name in the build directory. It ends with this process."""
+    """Take a lock of the build directory; wait while another process holds it. It lasts until this process ends."""
     if name in HELD:
         return
     os.makedirs(BUILD, exist_ok=True)
-    # Child processes do not inherit it.
+    # Child processes do not inherit this file.
     HELD[name] = open(os.path.join(BUILD, f".lock-{name}"), "w", encoding="utf-8")
     try:
         fcntl.flock(HELD[name], fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,18 +97,22 @@ def lock(name):
 
 @contextlib.contextmanager
 def locked(name):
-    """Hold that lock for a while, unless this process holds it already."""
-    mine = name not in HELD
+    """Hold the lock NAME during the body. If this process holds it already, it stays held."""
+    taken_here = name not in HELD
     lock(name)
     try:
         yield
     finally:
-        if mine:
+        if taken_here:
             HELD.pop(name).close()
 
 
 def rows(path, *fields):
-    """(place, row) of each row of a table between tabs, without comments. If FIELDS are named, a row must have as many."""
+    """Yield (place, row) for each row of a table: "FILE:LINE", and the list of its fields, which tabs separate.
+
+    Comments and empty lines are left out. If FIELDS are named, a row with more or fewer fields, or with a blank one,
+    raises an Error.
+    """
     path = pathlib.Path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -116,12 +123,12 @@ def rows(path, *fields):
             continue
         row = line.split("\t")
         if fields and (len(row) != len(fields) or not all(map(str.strip, row))):
-            raise Error(f"{path.name}:{number}: a row has {len(fields)} fields between tabs: {', '.join(fields)}")
+            raise Error(f"{path.name}:{number}: a row has {len(fields)} fields, separated by tabs: {', '.join(fields)}")
         yield f"{path.name}:{number}", row
 
 
 def run(*command, **options):
-    """Run a command of the harness, harness/do COMMAND; its status is checked unless check=False says not to."""
+    """Run harness/do COMMAND; returns the finished process. A failure raises an Error, unless check=False."""
     options.setdefault("check", True)
     try:
         return subprocess.run([HARNESS / "do", *command], **options)
@@ -131,30 +138,30 @@ def run(*command, **options):
 
 
 def output(*command, **options):
-    """The output of such a command, without the newline at the end."""
+    """The output of harness/do COMMAND, without the newline at the end. Raises an Error if the command fails."""
     return run(*command, stdout=subprocess.PIPE, text=True, **options).stdout.rstrip("\n")
 
 
 def git_environment():
-    """The environment for git in a tree of the build directory, without the user's configuration and make's directory."""
+    """The environment for git, without the user's configuration and without variables that name another repository."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
             "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_OPTIONAL_LOCKS": "0"}
 
 
 def shown(path):
-    """A path for messages: relative to the repository."""
+    """A path for messages. If it is in the repository, it is relative to the repository."""
     path = pathlib.Path(path)
     return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def need_command(command):
-    """Raise an Error if a command is missing. It names the word of harness/do setup for its package."""
+    """Raise an Error if a command is missing. The message names the option of harness/do setup that installs it."""
     if shutil.which(command):
         return
-    word = ""
+    option = ""
     for line in (HARNESS / "packages" / "packages.list").read_text(encoding="utf-8").splitlines():
         fields = [field.strip() for field in line.split("|")]
         if len(fields) == 4 and fields[1] == command:
-            word = f" --{fields[2].split()[0]}"
+            option = f" --{fields[2].split()[0]}"
             break
-    raise Error(f"{command} is missing; run: harness/do setup{word}")
+    raise Error(f"{command} is missing; run: harness/do setup{option}")

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
 """The configurations of kernels: the fragments harness/build/configs/CONFIG.config, and the directives in their heads.
 
-A fragment inherits the directives that it lacks from the fragment that it is over, except with, plant and original. The
+If a fragment lacks a directive, it has that of the fragment that it is over, except for with, plant and original. The
 directives are:
 
-  # arch: x86_64         what to build for
-  # compiler: clang      and LLVM's other tools, rather than gcc
-  # cross: PREFIX-       the prefix of the tools' names, for another architecture
-  # base: allnoconfig    the configuration target that it stands on
-  # over: NAME           the fragment NAME.config goes first
-  # with: PATH           and this file of the repository, such as a selftest's config
+  # arch: x86_64         the architecture, as make's ARCH
+  # compiler: clang      use clang and LLVM's other tools; without this, gcc
+  # cross: PREFIX-       the prefix of the names of the tools for another architecture
+  # base: allnoconfig    the target of the kernel's make that makes the first configuration
+  # over: NAME           add this fragment to NAME.config
+  # with: PATH           also add this file of the repository, such as a selftest's config; the fragment overrides it
   # tree: unpatched      build the base, without the series
-  # plant: PATH          build the fragment that it is over, then again with this patch of one file
-  # original: PATH       the same, with this file as it is in the base
-  # profile: PATH.o ...  compile these for gcov
+  # plant: PATH          copy the build of the fragment that this one is over; compile one file again, with this patch
+  # original: PATH       the same; compile this file again, as it is in the base
+  # profile: PATH.o ...  compile these objects for gcov
   # lacks: x32 seccomp   properties that the kernel lacks; harness/judge/skips.tsv lists the selftests to skip for each
-  # objects: 1170        about how many files are compiled, for the progress line
+  # objects: 1170        approximate number of compiled files, for the progress line
 """
 
 import re
@@ -32,7 +32,7 @@ def names():
 
 
 def fragment(config):
-    """The path of a configuration's own fragment. Raises an error if there is none."""
+    """The path of a configuration's own fragment. Raises an Error if there is none."""
     path = DIRECTORY / f"{config}.config"
     if "/" in config or not path.is_file():
         raise core.Error(f"unknown CONFIG '{config}'; known: {' '.join(names())}")
@@ -40,13 +40,13 @@ def fragment(config):
 
 
 def own(config, name):
-    """The value of a directive of the fragment itself, "" if it has none."""
+    """The value of a directive in the configuration's own fragment; "" if it has none."""
     match = re.search(rf"^# {re.escape(name)}: *(.*)$", fragment(config).read_text(encoding="utf-8"), re.MULTILINE)
     return match[1] if match else ""
 
 
 def chain(config):
-    """The configuration, and those that it is over, in turn."""
+    """Yield the configuration, then the one that it is over, and so on."""
     while config:
         yield config
         config = own(config, "over")
@@ -67,14 +67,14 @@ def stack(config):
 
 
 def lacks(config):
-    """The properties that the kernels of a configuration lack: "# lacks:", a set of the words of skips.tsv."""
+    """The properties that the kernel of a configuration lacks, by "# lacks:": a set of words of skips.tsv."""
     return set(directive(config, "lacks").split())
 
 
 def wanted(config):
-    """{CONFIG_SYMBOL: value} of all that the fragments of a configuration set; a later line overrides.
+    """{CONFIG_SYMBOL: value} of all symbols that the fragments of a configuration set. A later line overrides.
 
-    Symbols have the names that they have in the kernel that is built.
+    The names are those of the kernel that BASE and KERNEL_SRC select.
     """
     values, renamed = {}, base.symbols()
     for path in stack(config):

@@ -7,11 +7,11 @@ Usage: harness/do kernel [CONFIG]              default: x86_64
                                                (syscall_user_dispatch) in CONFIG/kselftest,
                                                compiled by SELFTESTS_CC (gcc)
        harness/do kernel --config [CONFIG]     configure only, print the path of the .config
-       harness/do kernel --make CONFIG ARG...  the kernel's make, just as the build calls it
-       harness/do kernel --in DIR ...          any of these with the sources DIR/tree, just as
-                                               they stand, and DIR/CONFIG for what is built
+       harness/do kernel --make CONFIG ARG...  the kernel's make, as the build calls it
+       harness/do kernel --in DIR ...          any of these, with the sources DIR/tree, which are
+                                               not changed; it builds in DIR/CONFIG/
 
-configurations.py says what a fragment's head may tell.
+configurations.py lists the directives in the head of a fragment.
 """
 
 import hashlib
@@ -29,17 +29,20 @@ from harness.build.make import failure, kernel_make, logged_build
 from harness.source.git import git
 from harness.source.tree import Tree
 
-# The files that neither a kernel nor its tools are built from.
+# Neither the kernel nor its tools are built from these directories.
 NOT_BUILT = re.compile(r"\t(Documentation|tools/testing)$")
-# Atomic counts, as one lost count makes gcov draw wrong conclusions about branches that it does not count itself.
+# Atomic counts: gcov computes the counts of some branches from others, so one lost count makes them wrong.
 GCOV = "-fprofile-arcs -ftest-coverage -fno-tree-loop-im -Wno-maybe-uninitialized -fprofile-update=atomic"
-# The symbols of the series. An unpatched tree has none of them. With part of the series, some are missing, or no
+# The symbols of the series. An unpatched tree has none of them. With a part of the series, some are missing, or no
 # architecture selects them.
 OURS = re.compile(r"CONFIG_SYSCALL_USER_DISPATCH")
 
 
 class Kernel:
-    """A configuration, and where it is built: in WORK, which has the sources, or in the directory of the base."""
+    """The kernel of the configuration NAME, built in OUT.
+
+    OUT is WORK/NAME, with the sources in WORK/tree. Without WORK, both are in the directory of the base.
+    """
 
     def __init__(self, name, work=None):
         configurations.fragment(name)
@@ -48,7 +51,7 @@ class Kernel:
         self.source = None
 
     def tree(self):
-        """The directory of the sources, made if need be."""
+        """The directory of the sources. Without WORK, it is made first unless it is up to date."""
         if not self.source:
             if self.work:
                 self.source = self.work / "tree"
@@ -65,12 +68,13 @@ class Kernel:
         return self.source
 
     def image(self):
+        """The path of the kernel image, for x86."""
         return self.out / "arch/x86/boot/bzImage"
 
     # ---- make ----
 
     def compiler(self):
-        """The C compiler, and what make is told of it."""
+        """The C compiler, and the arguments by which make uses it. Raises an Error if a tool is missing."""
         compiler, cross = directive(self.name, "compiler"), directive(self.name, "cross")
         if compiler == "clang":
             for tool in ("clang", "ld.lld", "llvm-objcopy"):
@@ -82,7 +86,7 @@ class Kernel:
         return f"{cross}gcc", [f"CROSS_COMPILE={cross}"] if cross else []
 
     def profiling(self):
-        """What make is told of the objects that are compiled for gcov: Kbuild asks for each whether GCOV_PROFILE is set."""
+        """make's arguments for the objects that are compiled for gcov. Kbuild expands GCOV_PROFILE for each object."""
         objects = directive(self.name, "profile")
         return [f"GCOV_PROFILE=$(filter {objects},$@)", f"CFLAGS_GCOV={GCOV}"] if objects else []
 
@@ -94,7 +98,7 @@ class Kernel:
     # ---- configuration ----
 
     def configure(self):
-        """Make OUT/.config; it is left alone if it would be the same."""
+        """Make OUT/.config. Raises an Error if it lacks a value that the fragments set."""
         self.out.mkdir(parents=True, exist_ok=True)
         wanted = configurations.wanted(self.name)
         fragment = self.out / "fragment"
@@ -118,7 +122,10 @@ class Kernel:
         self.check_configuration(wanted)
 
     def check_configuration(self, wanted):
-        """Kconfig drops silently what it does not know, or what depends on something that is off."""
+        """Raise an Error if .config does not have the WANTED values.
+
+        Kconfig silently drops unknown symbols, and symbols with unmet dependencies.
+        """
         path = self.out / ".config"
         found = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", path.read_text(encoding="utf-8"), re.M))
         known = None
@@ -132,12 +139,12 @@ class Kernel:
             core.say(*wrong)
             path.unlink()
             raise core.Error(f"the kernel's configuration is not what harness/build/configs/{self.name}.config asks for;"
-                             " see the list above. (A symbol that a symbol depends on may be off, or this kernel does not know it.)")
+                             " see the list above. (This kernel lacks the symbol, or a symbol that it depends on is off.)")
 
     # ---- build ----
 
     def inputs(self):
-        """A hash of all that the kernel depends on; None if the sources have edits, as make has to look then."""
+        """A hash of all inputs of the build. None if the sources have edits: then make decides what to compile."""
         tree = self.tree()
         if git("status", "--porcelain", "-uno", tree=tree):
             return None
@@ -154,30 +161,31 @@ class Kernel:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def replaced(self):
-        """The file that the configuration replaces, if it does."""
+        """The path of the source file that is compiled in another version; "" if there is none."""
         plant = configurations.own(self.name, "plant")
         if plant:
             return re.search(r"^\+\+\+ b/(.*)$", (core.ROOT / plant).read_text(encoding="utf-8"), re.M)[1]
         return configurations.own(self.name, "original")
 
     def replace(self, file):
-        """OUT begins as what is built of the configuration below.
+        """Make OUT a copy of the build of the configuration below, and put the other version of FILE into it.
 
-        The other FILE stands in it, where make looks before it looks in the sources: nothing else is compiled again. But
-        objtool is, as its rules know where it was built, and then all that it has checked; so the tools get their dates back.
+        make looks for sources in OUT first, so only FILE is compiled again. But "make prepare" builds objtool again,
+        because its rules contain the directory of the build. Its new date would make all objects that it checks be
+        compiled again, so the tools get their old dates back.
         """
         plant = configurations.own(self.name, "plant")
-        under = Kernel(configurations.own(self.name, "over"), self.work)
-        under.build()
-        core.need_space(core.BUILD, 1500, f"a copy of {core.shown(under.out)}")
+        below = Kernel(configurations.own(self.name, "over"), self.work)
+        below.build()
+        core.need_space(core.BUILD, 1500, f"a copy of {core.shown(below.out)}")
         shutil.rmtree(self.out, ignore_errors=True)
-        subprocess.run(["cp", "-a", under.out, self.out], check=True)
+        subprocess.run(["cp", "-a", below.out, self.out], check=True)
         (self.out / "stamp").unlink(missing_ok=True)
         with open(self.out / "build.log", "wb") as log:
             status = self.make("prepare", log=log)
         if status:
             raise failure(self.out / "build.log", f"the kernel of {self.name} does not build")
-        subprocess.run(["cp", "-a", "--attributes-only", f"{under.out}/tools/.", self.out / "tools"], check=True)
+        subprocess.run(["cp", "-a", "--attributes-only", f"{below.out}/tools/.", self.out / "tools"], check=True)
         if not plant:
             (self.out / file).write_text(git("show", f"base:{file}", tree=self.tree(), strip=False), encoding="utf-8")
             return
@@ -188,7 +196,7 @@ class Kernel:
             raise core.Error(f"{plant} does not apply to {file}")
 
     def build(self):
-        """Build it, if it is not built of the same inputs already."""
+        """Build the kernel, unless OUT has one that was built of the same inputs."""
         core.lock(f"kernel-{self.out.parent.name}-{self.name}")
         now, stamp = self.inputs(), self.out / "stamp"
         if now and self.image().exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == now:
@@ -208,7 +216,7 @@ class Kernel:
             stamp.write_text(now, encoding="utf-8")
 
     def selftests(self):
-        """Install the selftests. The objects go beside the kernel's, the headers with them, so the source tree stays clean."""
+        """Install the selftests in OUT/kselftest. Objects and headers go to OUT too, so the source stays clean."""
         (self.out / "kselftest-build").mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.out / "kselftest", ignore_errors=True)
         log, makefile = self.out / "kselftest.log", self.tree() / "tools/testing/selftests/Makefile"
@@ -217,11 +225,13 @@ class Kernel:
         headers, newer = self.out / "usr/include", "KHDR_INCLUDES" in makefile.read_text(encoding="utf-8")
         with core.step(f"Building the selftests (log: {core.shown(log)})"):
             with open(log, "wb") as file:
-                status = newer and self.make("headers", log=file) or kernel_make("-C", self.tree() / "tools/testing/selftests", f"O={self.out}/kselftest-build",
-                                     f"TARGETS={os.environ.get('TARGETS') or 'syscall_user_dispatch'}", "FORCE_TARGETS=1",
-                                     *([f"CC={compiler}"] if compiler else []),
-                                     *([f"KHDR_INCLUDES=-isystem {headers}", f"LINUX_HDR_PATH={headers}"] if newer else []),
-                                     f"KSFT_INSTALL_PATH={self.out}/kselftest", "install", log=file)
+                status = self.make("headers", log=file) if newer else 0
+                status = status or kernel_make(
+                    "-C", makefile.parent, f"O={self.out}/kselftest-build",
+                    f"TARGETS={os.environ.get('TARGETS') or 'syscall_user_dispatch'}", "FORCE_TARGETS=1",
+                    *([f"CC={compiler}"] if compiler else []),
+                    *([f"KHDR_INCLUDES=-isystem {headers}", f"LINUX_HDR_PATH={headers}"] if newer else []),
+                    f"KSFT_INSTALL_PATH={self.out}/kselftest", "install", log=file)
             if status:
                 raise failure(log, "the selftests do not build")
 

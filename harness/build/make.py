@@ -11,14 +11,14 @@ CACHE_SIZE = "10G"
 
 
 def kernel_make(*arguments, log=None):
-    """Run make with these arguments; its output goes to the file LOG. Returns its exit status.
+    """Run make with these arguments; returns its exit status. Its output goes to the open file LOG, if there is one.
 
     The caller's environment is not passed on, because its variables can have another meaning in the kernel's
     Makefiles. Names and dates are fixed, so the same sources give the same bytes, and ccache finds them.
 
-    CCACHE_DEPEND: ccache learns the included files from the compiler. Preprocessing first would make the first build
-    a fifth slower and find no more, because task_struct differs between configurations. harness/build/ccache handles
-    the changes that this mode misses. LOCALVERSION= keeps git's state out of the version.
+    CCACHE_DEPEND: ccache learns the included files from the compiler. If it preprocessed first, the first build would
+    take a fifth longer, without more hits, because task_struct differs between configurations. harness/build/ccache
+    handles the changes that this mode misses. LOCALVERSION= keeps git's state out of the version.
     """
     environment = {
         "PATH": f"{core.HARNESS}/build/ccache:/usr/lib/ccache:{os.environ['PATH']}",
@@ -31,7 +31,7 @@ def kernel_make(*arguments, log=None):
 
 
 def failure(log, message):
-    """Print the lines of the log that tell the cause; returns an Error with that message."""
+    """Print the last lines of the file LOG that show a cause, or its end; returns an Error with that message."""
     text = log.read_text(encoding="utf-8", errors="replace").splitlines()
     cause = re.compile(r"error:|Error [0-9]+|No rule to make|undefined reference|Unmet build dep|No space left")
     found = [f"{number}:{line}" for number, line in enumerate(text, 1) if cause.search(line)] or text
@@ -40,9 +40,9 @@ def failure(log, message):
 
 
 def logged_build(log, total, build, message):
-    """Call build(file), which writes to LOG and returns an exit status. Raises an Error if that is not 0.
+    """Call build(file), which writes to the file LOG and returns an exit status. Raises an Error if that is not 0.
 
-    Meanwhile the number of compiled files is printed from time to time, and TOTAL, their expected number, if it is known.
+    Meanwhile, print the number of compiled files from time to time, and TOTAL, their expected number, unless it is "".
     """
     def report():
         count = len(re.findall(rb"^ +(?:CC|AS) ", log.read_bytes(), re.M))

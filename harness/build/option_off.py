@@ -6,8 +6,8 @@ where it adds files, no additional object may be linked.
 
 Usage: harness/do option-off feature | direct
   feature   CONFIG_SYSCALL_USER_DISPATCH, with the configuration off. The kernel is compared with the patches before
-            the one that adds the feature. Code and its relocations must be the same. Data may differ, because they
-            contain line numbers. No object may have a symbol of the feature.
+            the one that adds the feature. Code and its relocations must be the same. Data may differ, because it
+            contains line numbers. No object may have a symbol of the feature.
   direct    direct dispatch, on the kernel of x86_64, which must be built: the objects must be the same, byte by byte.
 """
 
@@ -22,10 +22,12 @@ from harness.source.git import git, work_tree
 OBJECTS = ["kernel/entry/", *(f"kernel/{name}.o" for name in ("sys", "fork", "ptrace", "signal", "sysctl")), "fs/exec.o",
            "arch/x86/entry/", *(f"arch/x86/kernel/{name}.o" for name in ("signal", "signal_compat", "ptrace"))]
 COMPARED = ("kernel", "fs", "arch/x86/entry", "arch/x86/kernel")
+# If fewer objects are compared, the build went wrong.
 FEWEST = 20
 
 
 def output(*command):
+    """The output of a command, which must succeed."""
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
@@ -44,6 +46,7 @@ def same_feature(old, new):
 
 
 def same_direct(old, new):
+    """Whether two objects have the same bytes."""
     return old.read_bytes() == new.read_bytes()
 
 
@@ -53,9 +56,10 @@ def linked(directory):
 
 
 def make_objects(kernel):
+    """Configure a kernel and build OBJECTS. Raises an Error if that fails."""
     kernel.configure()
     if kernel.make(*OBJECTS):
-        raise core.Error(f"the objects of {core.shown(kernel.out)} do not build; the compiler's message stands above")
+        raise core.Error(f"the objects of {core.shown(kernel.out)} do not build; see the compiler's message above")
 
 
 def before_feature(kernel):
@@ -68,7 +72,7 @@ def before_feature(kernel):
 
 
 def before_direct(kernel):
-    """The commit before direct dispatch."""
+    """The commit before direct dispatch. Raises an Error if the kernel is not built, or has direct dispatch."""
     commit = git("rev-parse", "HEAD~1")
     if "kernel/entry/syscall_user_dispatch_direct.c" not in git("diff", "--name-only", commit, "HEAD").splitlines():
         raise core.Error(f"the last commit of {core.shown(kernel.tree())} is not direct dispatch; run: make tree")
@@ -98,8 +102,8 @@ def main():
     for place in ("kernel/entry", "arch/x86/entry"):
         more = set(linked(kernel.out / place)) ^ set(linked(before.out / place))
         if more:
-            raise core.Error(f"{place}: {' '.join(sorted(more))} is linked either only with the patch or only without"
-                             " it, although the option is off")
+            raise core.Error(f"{place}: {' '.join(sorted(more))}: linked only with the patch or only without it,"
+                             " although the option is off")
     results = {True: 0, False: 0, None: 0}
     for place in COMPARED:
         for path in sorted((before.out / place).rglob("*.o")):

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
 """The bases: the kernels that the series are for.
 
-base/NAME names the source of one kernel, and its series. base/NAME.files has the hashes of the kernel code that the series
-edits: every tree with the same files counts as that base. base/default has the name of the base that is used without BASE.
-base/SERIES.symbols lists configuration symbols that have another name in these kernels, or that are gone ("-").
+base/NAME names the source of one kernel, and its series. base/NAME.files has the hashes of the kernel code that the
+series edits: every tree with the same files counts as that base. base/default has the name of the base that is used
+without BASE. base/SERIES.symbols lists configuration symbols that have another name in these kernels, or that they do
+not have ("-").
 
-The keys are package, version, suite, deb-sha256, tarball and tarball-sha256 of the source package; upstream, the tag of the
-version; series; lts, the end of a long-term kernel; images, the suite of Debian's own kernels, if it is another one;
-selftests, the base that the selftests are built with, if it is another one.
+The keys are package, version, suite, deb-sha256, tarball and tarball-sha256 of the source package; upstream, the tag of
+the version; series; lts, the end of a long-term kernel; images, the suite of Debian's own kernels, if that is another
+one; selftests, the base that the selftests are built with, if that is another one.
 
-BASE is the name of a base, or of a series, which means the newest base of that series.
+BASE is the name of a base, or the name of a series, which means the newest base of that series.
 
-Usage: harness/do base             print the name of the base that BASE and KERNEL_SRC name
-       harness/do base --built     or the directory of what is built of it
-       harness/do base --list      or all that BASE may name, in one line
-       harness/do base --lts       or the name of the newest series with a long-term kernel
+Usage: harness/do base             print the name of the base that BASE names
+       harness/do base --built     print the build directory for BASE and KERNEL_SRC
+       harness/do base --list      print the values that BASE may have, in one line
+       harness/do base --lts       print the name of the newest series with a long-term kernel
 """
 
 import functools
@@ -27,12 +28,12 @@ from harness import core
 DIRECTORY = core.ROOT / "base"
 OWN = "own"
 TRY = "try"
-# What the series edit besides the kernel's code. Vendors change it, and no kernel is another one by it.
+# Files that the series edit, but that are not kernel code. Vendors change them, so no base is known by them.
 NO_CODE = re.compile(r"Documentation/|tools/|samples/|scripts/|MAINTAINERS$|CREDITS$")
 
 
 class Base:
-    """base/NAME: its lines are a key and a value."""
+    """The file base/NAME. Each line has a key and its value, base[key]."""
 
     def __init__(self, name):
         self.name = name
@@ -49,34 +50,38 @@ class Base:
 
     @property
     def series(self):
-        """The name of the series that is for it: a directory in series/."""
+        """The name of the series for this base: a directory in series/."""
         return self["series"]
 
     @property
     def files(self):
-        """The file with the hashes."""
+        """The path of the file with the hashes."""
         return DIRECTORY / f"{self.name}.files"
 
 
 def version_order(name):
-    """The key by which names are sorted by version."""
+    """The sort key that orders names by version."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 @functools.cache
 def known():
-    """All bases, {name: Base}, the newest first."""
-    names = [path.name for path in DIRECTORY.iterdir() if path.suffix not in (".files", ".symbols") and path.name != "default"]
+    """{name: Base} of all bases, the newest first."""
+    names = [path.name for path in DIRECTORY.iterdir()
+             if path.suffix not in (".files", ".symbols") and path.name != "default"]
     return {name: Base(name) for name in sorted(names, key=version_order, reverse=True)}
 
 
 def default():
-    """The name of the base that is used unless BASE says otherwise."""
+    """The name of the base that is used without BASE."""
     return (DIRECTORY / "default").read_text(encoding="utf-8").strip()
 
 
 def find(name=None):
-    """The base of that name, or the newest of the series of that name; without a name, BASE's or the default."""
+    """The base NAME, or the newest base of the series NAME. Without NAME, BASE or the default is taken.
+
+    Raises an Error if there is none.
+    """
     name = name or os.environ.get("BASE") or default()
     if name == TRY:
         raise core.Error("BASE=try goes with KERNEL_SRC=<tree or tarball>")
@@ -93,32 +98,34 @@ def find(name=None):
 def symbols():
     """{CONFIG_OLD: CONFIG_NEW or "-"} for the kernel that BASE and KERNEL_SRC name."""
     path = DIRECTORY / f"{line()}.symbols"
-    return {f"CONFIG_{old}": new if new == "-" else f"CONFIG_{new}" for _, (old, new) in core.rows(path)} if path.exists() else {}
+    if not path.exists():
+        return {}
+    return {f"CONFIG_{old}": new if new == "-" else f"CONFIG_{new}" for _, (old, new) in core.rows(path)}
 
 
 def line():
     """The name of the series for the kernel that BASE and KERNEL_SRC name."""
     if not os.environ.get("KERNEL_SRC"):
         return find().series
-    from harness.source import fetch    # it needs this module
+    from harness.source import fetch    # here, because fetch imports this module
     source = fetch.check_own()
     return series_of(fetch.version(source)) if source.is_dir() else find().series
 
 
 def siblings():
-    """The bases of the series that BASE names, or the default."""
+    """All bases of the series of BASE or the default base."""
     series = find().series
     return [base for base in known().values() if base.series == series]
 
 
 def newer_series():
-    """The names of the series for newer bases than the default, the oldest first."""
+    """The names of the series for newer kernels than the default base, the oldest first."""
     names = sorted({base.series for base in known().values()}, key=version_order)
     return names[names.index(find(default()).series) + 1:]
 
 
 def series_of(version):
-    """The name of the series that is for a kernel version such as 5.10.1."""
+    """The name of the series for KERNEL_SRC's version, such as 5.10.1. Raises an Error if there is none."""
     names = list(dict.fromkeys(base.series for base in known().values()))
     for name in names:
         if version == name or version.startswith(name + "."):
@@ -127,7 +134,7 @@ def series_of(version):
 
 
 def built():
-    """The directory of what is built of the base that BASE and KERNEL_SRC name."""
+    """The directory of all builds of the base that BASE and KERNEL_SRC name."""
     if os.environ.get("KERNEL_SRC"):
         return core.BUILD / OWN
     base = find()
@@ -135,13 +142,16 @@ def built():
 
 
 def results(series=""):
-    """The directory for the tables of campaigns, of that SERIES or BASE's: results/ for the default's, results/SERIES/ for others."""
+    """The directory for the tables of campaigns: results/SERIES/, or results/ for the series of the default base.
+
+    Without SERIES, it is the series that BASE and KERNEL_SRC name.
+    """
     place, series = core.ROOT / "results", series or line()
     return place if series == find(default()).series else place / series
 
 
 def tester():
-    """The base that the selftests are built with, if it is another one than the one that BASE names."""
+    """The name of the base that the selftests are built with, if it is not the one that BASE names; or None."""
     return None if os.environ.get("KERNEL_SRC") else find().values.get("selftests")
 
 
@@ -153,8 +163,8 @@ def selftests():
 def main():
     if sys.argv[1:] == ["--list"]:
         lines = dict.fromkeys(base.series for base in known().values())
-        print("; or ".join((", ".join(f"{line} (default)" if find(line) is find(default()) else line for line in lines),
-                            ", ".join(known()))))
+        print(", ".join(f"{name} (default)" if find(name) is find(default()) else name for name in lines)
+              + "; or " + ", ".join(known()))
         return
     if sys.argv[1:] == ["--lts"]:
         print(next(base.series for base in known().values() if "lts" in base.values))

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Hash the kernel code that the series edits, for every base of the series. A tree with the hashes of base/<name>.files is
-that base.
+"""Write base/<name>.files for every base of the series: the hashes of the kernel code that the series edits.
+
+A tree with these hashes counts as that base.
 
 Usage: harness/do base-files           write the lists
-       harness/do base-files --check   fail unless they are what would be written
+       harness/do base-files --check   fail if a list is out of date
 """
 
 import sys
@@ -29,4 +30,4 @@ def main():
             base.files.write_text(text, encoding="utf-8")
             core.say(f"{core.shown(base.files)}: {text.count(chr(10))} files")
         elif not base.files.is_file() or base.files.read_text(encoding="utf-8") != text:
-            raise core.Error(f"{core.shown(base.files)} is not what the series edits in {base.name}; run: make base-files")
+            raise core.Error(f"{core.shown(base.files)} is out of date; run: make base-files")

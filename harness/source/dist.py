@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Make the files to send to others, from the commit that is checked out, in build/dist/.
+"""Make the files of a release in build/dist/, from the commit that is checked out.
 
   syscall-user-dispatch-VERSION.tar.xz        the repository: the series, the guide, the harness
   syscall-user-dispatch-SERIES-VERSION.mbox   each series as mails in one thread, with a cover
                                               letter: git am --empty=drop, or b4 am -m
-  SHA256SUMS                                  of all
+  SHA256SUMS                                  the hashes of these files
 
-The same commit gives the same bytes. VERSION is the topmost one of CHANGELOG.md.
+The same commit gives the same bytes. VERSION is the first one in CHANGELOG.md.
 
 Usage: harness/do dist
 """
@@ -20,7 +20,7 @@ from harness.source import fetch, series
 
 
 def git(*arguments):
-    """What git prints about the repository; None if it fails."""
+    """The output of git in the repository; None if git fails."""
     done = subprocess.run(["git", "-C", core.ROOT, *arguments], env=core.git_environment(), stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL, check=False)
     return None if done.returncode else done.stdout.decode().strip()
@@ -28,10 +28,10 @@ def git(*arguments):
 
 def main():
     if git("rev-parse", "-q", "--verify", "HEAD") is None:
-        raise core.Error("this is no git repository; make dist packs a commit, so it needs a clone")
+        raise core.Error("this is not a git repository; make dist packs a commit, so it needs a clone")
     changed = git("status", "--porcelain")
     if changed:
-        raise core.Error(f"there are changes that are not committed, and would be left out; commit or stash them: {changed}")
+        raise core.Error(f"uncommitted changes would be left out; commit or stash them: {changed}")
     core.run("series", "--check")
     version = re.search(r"^## ([0-9.]+)", (core.ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
     if not version:
@@ -49,4 +49,4 @@ def main():
         (out / f"syscall-user-dispatch-{each}-{version[1]}.mbox").write_text(mails, encoding="utf-8")
     sums = "".join(f"{fetch.sha256(path)}  {path.name}\n" for path in sorted(out.iterdir()))
     (out / "SHA256SUMS").write_text(sums, encoding="utf-8")
-    core.say(f"{core.shown(out)}/ has {name}: the tarball, and the series as mails, of {git('describe', '--always')}")
+    core.say(f"{core.shown(out)}/ has the tarball and the mails of {name}, commit {git('describe', '--always')}")

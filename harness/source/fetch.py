@@ -2,15 +2,16 @@
 """Fetch a base's kernel source.
 
 Usage: harness/do fetch [BASE]           print the directory of the pristine tree, build/src/<name>
-       harness/do fetch --or-skip BASE   the same, but a base that the mirror does not serve is a skip, for make check
+       harness/do fetch --or-skip BASE   for make check: print the counts of a test; a base that the mirror does not
+                                         serve is skipped
        harness/do fetch --touched BASE   only the files that the series edits (quick)
        harness/do fetch --check          only check BASE and KERNEL_SRC
 
-A base names one version of its package. If the mirror no longer has it, the newest version is taken in which the kernel code
-that the series edits is the same. A message names it.
+A base names one version of its package. If the mirror no longer has that version, its newest version is taken, provided
+that the kernel code that the series edits is the same there. A message names that version.
 
-A directory in build/src/ is always complete. KERNEL_SRC is a tree or tarball of the user's; it is never written to. BASE=try
-takes one that is no known base.
+A directory in build/src/ is always complete. KERNEL_SRC is a tree or tarball of the user's; it is never written to.
+BASE=try accepts a KERNEL_SRC that is no known base.
 """
 
 import argparse
@@ -34,6 +35,7 @@ OTHER_SOURCE = "Another way: KERNEL_SRC=<tree or tarball of such a kernel>"
 
 
 def sha256(path):
+    """The SHA-256 hash of a file, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -44,7 +46,7 @@ def is_good(path, expected):
         return False
     found = sha256(path)
     if found != expected:
-        core.say(f"  {path} is damaged: its sha256 is", f"  {found}, expected is", f"  {expected}. It is removed.")
+        core.say(f"  {path} is damaged and is removed. Its sha256 is", f"  {found}, expected is", f"  {expected}")
         path.unlink()
     return found == expected
 
@@ -54,14 +56,14 @@ class NotServed(core.Error):
 
 
 def served(base):
-    """The versions of a base's package that the mirror serves, the newest first; none if apt cannot tell."""
+    """The versions of a base's package that the mirror serves, the newest first; an empty list if apt finds none."""
     from harness.packages import apt
     apt.lists(base["suite"], "amd64", OTHER_SOURCE)
     return apt.versions(base["suite"], "amd64", base["package"])
 
 
 def download(base, version):
-    """Fetch a version of the package of a base, and return its file."""
+    """Download a version of the package of a base; returns the path of the package."""
     from harness.packages import apt
     core.need_space(DOWNLOAD, 300, "the download")
     partial = DOWNLOAD / "partial"
@@ -72,14 +74,18 @@ def download(base, version):
 
 
 def extract(base, package, tar):
-    """Write the tarball in the package of a base to a file."""
+    """Extract the tarball in the package of a base to the file TAR."""
     with open(tar, "wb") as file, subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as content:
         subprocess.run(["tar", "xO", f"./{base['tarball']}"], stdin=content.stdout, stdout=file, check=False)
         content.stdout.close()
 
 
 def tarball(base):
-    """The tarball of a base, downloaded if it is not there, and good; or of another version that the mirror serves instead."""
+    """The path of a base's tarball. It is downloaded if it is missing or damaged.
+
+    If the mirror no longer has the version, this is the tarball of another version with the same kernel code. Without
+    one, raises NotServed.
+    """
     tar, package = DOWNLOAD / f"{base.name}.tar.xz", DOWNLOAD / f"{base.name}.deb"
     if is_good(tar, base["tarball-sha256"]):
         return tar
@@ -93,7 +99,7 @@ def tarball(base):
             download(base, base["version"])
     else:
         if not is_good(package, base["deb-sha256"]):
-            raise core.Error(f"the mirror serves a {base.name} that is not the one of base/{base.name}. {OTHER_SOURCE}")
+            raise core.Error(f"the hash of the mirror's package is not the one of base/{base.name}. {OTHER_SOURCE}")
     part = tar.with_suffix(".part")
     extract(base, package, part)
     if not is_good(part, base["tarball-sha256"]):
@@ -104,7 +110,7 @@ def tarball(base):
 
 
 def version_tarball(base, version):
-    """The tarball of any version of a base's package, downloaded if it is not there. apt has checked its signature."""
+    """The path of the tarball of any version of a base's package, downloaded if missing. apt checks its signature."""
     tar = DOWNLOAD / f"{base.name}-as-{version}.tar.xz"
     if not tar.is_file():
         with core.step(f"Downloading the kernel source {base['package']} {version} (about 140 MB)"):
@@ -117,22 +123,25 @@ def version_tarball(base, version):
 
 
 def other_tarball(base, version):
-    """The tarball of another version of the package, if the kernel code that the series edits is the same in it."""
+    """The tarball of another version. Raises NotServed if the kernel code that the series edits differs there."""
     tar = version_tarball(base, version)
     with tempfile.TemporaryDirectory(dir=core.BUILD) as scratch:
         unpack_some(tar, hashes(base), pathlib.Path(scratch))
         files = differing(pathlib.Path(scratch), base)
     if files or not hashes(base):
-        raise NotServed(f"the mirror serves {base['package']} {version} instead of {base['version']}, and there these files differ:"
-                        f" {' '.join(files)}. {OTHER_SOURCE}")
+        raise NotServed(f"the mirror serves {base['package']} {version} instead of {base['version']}, and these files"
+                        f" differ: {' '.join(files)}. {OTHER_SOURCE}")
     core.say(f"  The mirror no longer has {base['package']} {base['version']}. {version} is taken:"
-             " the kernel code that the series edits is the same in it.")
+             " the kernel code that the series edits is the same there.")
     return tar
 
 
 @contextlib.contextmanager
 def whole(directory):
-    """An empty directory that becomes DIRECTORY when it is complete. The remains of an interrupted run are removed."""
+    """Give the body an empty directory, which becomes DIRECTORY if the body succeeds.
+
+    The remains of an interrupted run are removed.
+    """
     directory.parent.mkdir(parents=True, exist_ok=True)
     for left in directory.parent.glob(f"{directory.name}.tmp*"):
         shutil.rmtree(left)
@@ -148,7 +157,7 @@ def whole(directory):
 
 
 def unpack(tar, directory):
-    """Unpack a tarball without its leading directory."""
+    """Unpack a tarball into DIRECTORY, without its leading directory. Raises an Error if tar fails."""
     with open(core.BUILD / "unpack.log", "w+", encoding="utf-8") as log:
         status = subprocess.run(["tar", "xf", tar, "-C", directory, "--strip-components=1", "--no-same-owner"],
                                 stderr=log, check=False).returncode
@@ -158,6 +167,7 @@ def unpack(tar, directory):
 
 
 def fetch_base(base):
+    """The directory of the pristine tree of a base, downloaded and unpacked if missing."""
     directory = SOURCES / base.name
     if not directory.is_dir():
         tar = tarball(base)
@@ -168,21 +178,17 @@ def fetch_base(base):
 
 
 def fetch_touched(base):
-    """A directory with the files that the series edits. A file that the base lacks is left out: git am tells of it."""
+    """A directory with the files of a base that the series edits. A missing file is left out; git am reports it."""
     with core.locked("fetch"):
-        return unpack_touched(base, series.touched(base.series))
-
-
-def unpack_touched(base, names):
-    directory = SOURCES / base.name
-    if directory.is_dir():
+        directory, names = SOURCES / base.name, series.touched(base.series)
+        if directory.is_dir():
+            return directory
+        directory = SOURCES / f"{base.name}.touched-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
+        if not directory.is_dir():
+            tar = tarball(base)
+            with whole(directory) as tmp, core.step(f"Unpacking the files of {base.name} that the series edits"):
+                unpack_some(tar, names, tmp)
         return directory
-    directory = SOURCES / f"{base.name}.touched-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
-    if not directory.is_dir():
-        tar = tarball(base)
-        with whole(directory) as tmp, core.step(f"Unpacking the files of {base.name} that the series edits"):
-            unpack_some(tar, names, tmp)
-    return directory
 
 
 def unpack_some(tar, names, directory):
@@ -203,17 +209,18 @@ def unpack_some(tar, names, directory):
 # ---- a source of the user's own ----
 
 def given():
+    """KERNEL_SRC, as the user wrote it."""
     return os.environ["KERNEL_SRC"]
 
 
 def hashes(base):
-    """{file: its hash} of the kernel code that the series edits."""
+    """{file: its hash} of a base's kernel code that the series edits; empty if there is no list yet."""
     lines = base.files.read_text(encoding="utf-8").splitlines() if base.files.is_file() else []
     return {name: digest for digest, name in (line.split("  ") for line in lines)}
 
 
 def differing(directory, base):
-    """The files in which a directory differs from that base."""
+    """The files of a directory that differ from the base's hashes, or are missing."""
     return [name for name, digest in hashes(base).items()
             if not (directory / name).is_file() or sha256(directory / name) != digest]
 
@@ -225,7 +232,7 @@ def version(directory):
 
 
 def check_tree(directory):
-    """The name of the base whose files a kernel tree has, or "try". Raises an Error if it has no base's."""
+    """The name of the base that a kernel tree is by its files, or "try" with BASE=try. Otherwise raises an Error."""
     for name in ("Makefile", "Kconfig", "arch/x86"):
         if not (directory / name).exists():
             raise core.Error(f"KERNEL_SRC={given()} is not a kernel tree: it lacks {name}")
@@ -237,14 +244,14 @@ def check_tree(directory):
         return nearest
     if os.environ.get("BASE") != bases.TRY:
         core.say("The kernel code that the series edits is not that of any base in base/.",
-                 f"From the nearest, {nearest}, these files differ:", *(f"  {name}" for name in differences[nearest]))
-        raise core.Error(f"KERNEL_SRC={given()} ({number}) is an unknown base. To try it all the same: BASE=try")
+                 f"The nearest base is {nearest}; these files differ:", *(f"  {name}" for name in differences[nearest]))
+        raise core.Error(f"KERNEL_SRC={given()} ({number}) is an unknown base. To try it nevertheless: BASE=try")
     core.say(f"BASE=try: KERNEL_SRC={given()} ({number}) is no known base, and nobody tested the series on it.")
     return bases.TRY
 
 
 def check_own():
-    """The path of KERNEL_SRC, which may hold a kernel."""
+    """The path of KERNEL_SRC. Raises an Error if it is missing, or a tree that check_tree() does not accept."""
     source = pathlib.Path(given())
     if not source.exists():
         raise core.Error(f"KERNEL_SRC={given()} does not exist")
@@ -259,7 +266,7 @@ def check_own():
 
 
 def identity(source):
-    """A hash that changes with any change of the source. It does not read the files."""
+    """A hash of the names, sizes and dates of the source's files. Their contents are not read."""
     digest = hashlib.sha256()
     for directory, subdirectories, files in os.walk(source) if source.is_dir() else [(source.parent, [], [source.name])]:
         subdirectories[:] = sorted(set(subdirectories) - {".git"})
@@ -272,7 +279,7 @@ def identity(source):
 
 
 def copy_tree(source, directory):
-    """Copy a tree, without untracked files and the products of a build."""
+    """Copy a kernel tree, without untracked files. If it is no git repository, the copy is cleaned by make mrproper."""
     if (source / ".git").exists():
         names = subprocess.run(["git", "-c", f"safe.directory={source}", "-C", source, "ls-files", "-z"],
                                env=core.git_environment(), stdout=subprocess.PIPE, check=True).stdout.decode().split("\0")
@@ -288,6 +295,7 @@ def copy_tree(source, directory):
 
 
 def fetch_own():
+    """The directory of a copy of KERNEL_SRC. It is made if it is missing or KERNEL_SRC has changed."""
     source = check_own()
     name = re.sub(r"[^A-Za-z0-9._-]", "_", source.name)
     directory = SOURCES / f"{bases.OWN}-{name}-{identity(source)}"
@@ -300,7 +308,8 @@ def fetch_own():
             with core.step(f"Copying {given()}"):
                 copy_tree(source, tmp)
         else:
-            if subprocess.run(["tar", "tf", source], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode:
+            if subprocess.run(["tar", "tf", source], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              check=False).returncode:
                 raise core.Error(f"KERNEL_SRC={given()} is neither a directory nor a tarball that tar can read")
             with core.step(f"Unpacking {given()}"):
                 unpack(source, tmp)
@@ -309,7 +318,7 @@ def fetch_own():
 
 
 def fetch(name=None):
-    """The directory of the pristine tree of KERNEL_SRC, of the base of that name, or of BASE."""
+    """The directory of the pristine tree: of KERNEL_SRC if it is set, otherwise of the base NAME or of BASE."""
     with core.locked("fetch"):
         return fetch_own() if os.environ.get("KERNEL_SRC") else fetch_base(bases.find(name))
 
@@ -327,7 +336,7 @@ def main():
     parser.add_argument("base", nargs="?")
     parser.add_argument("--touched", action="store_true", help="only the files that the series edits")
     parser.add_argument("--or-skip", action="store_true", help="count a base that the mirror does not serve as skipped")
-    parser.add_argument("--check", action="store_true", help="only look whether BASE and KERNEL_SRC will do")
+    parser.add_argument("--check", action="store_true", help="only check BASE and KERNEL_SRC")
     options = parser.parse_args()
     if options.check:
         check()

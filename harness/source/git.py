@@ -14,22 +14,21 @@ from harness import core
 
 
 def author():
-    """Name and address of the series' author."""
-    name, address = re.fullmatch(r"(.*) <(.*)>", (core.ROOT / "series" / "author").read_text(encoding="utf-8").strip()).groups()
-    return name, address
+    """(name, address) of the series' author."""
+    return re.fullmatch(r"(.*) <(.*)>", (core.ROOT / "series" / "author").read_text(encoding="utf-8").strip()).groups()
 
 
 def environment():
-    """The environment of git, whatever hook or rebase the harness runs under."""
+    """The environment for git, the same if a git hook or rebase calls the harness."""
     name, address = author()
     return core.git_environment() | {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": address,
                                      "GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": address, "LC_ALL": "C"}
 
 
 def git(*arguments, tree=None, env=(), check=True, strip=True, **options):
-    """Run git in TREE (the patched tree). Returns its output, without the newline at the end unless STRIP is False.
+    """Run git in TREE, by default the patched tree. Returns its output, without the newline at the end if STRIP.
 
-    A failure is an Error, unless check is False: then the result is None.
+    ENV is added to the environment. A failure raises an Error; with check=False, the result is None.
     """
     command = ["git", "-C", tree or core.built("tree"), "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0",
                "-c", "core.compression=1", "-c", "core.quotePath=false", "-c", "advice.detachedHead=false", *arguments]
@@ -40,7 +39,7 @@ def git(*arguments, tree=None, env=(), check=True, strip=True, **options):
     if done.returncode:
         if not check:
             return None
-        raise core.Error(f"git {arguments[0]} failed in {core.shown(tree or core.built('tree'))}; its message stands above")
+        raise core.Error(f"git {arguments[0]} failed in {core.shown(command[2])}; see its message above")
     text = (done.stdout or b"").decode()
     return text.rstrip("\n") if strip else text
 
@@ -48,7 +47,8 @@ def git(*arguments, tree=None, env=(), check=True, strip=True, **options):
 def work_tree(directory, commit, megabytes, purpose):
     """Make DIRECTORY a work tree of COMMIT of the patched tree, and drop any edits there.
 
-    Only the files that differ are written, so make compiles only what changed. A new DIRECTORY needs that many MEGABYTES.
+    Only files that differ are written, so make compiles only what changed. For a new DIRECTORY, MEGABYTES must be free;
+    the Error about missing space names PURPOSE.
     """
     if not directory.is_dir() or git("rev-parse", "--show-toplevel", tree=directory, check=False) != str(directory):
         core.need_space(core.BUILD, megabytes, purpose)

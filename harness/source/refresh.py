@@ -4,11 +4,11 @@
 Usage: harness/do refresh
 
 Each file that the .msg files of the base's series list is written from the
-tree: a new file whole, an edit to an existing file as a .patch at its path. If
+tree: a new file whole, an edit of an existing file as a .patch at its path. If
 several commits edit one file, the states between them come from the commits on
 the branch. The files in the directory, committed or not, are the state after
-the last commit. Then patches/ is generated, and the tree is made from it again,
-which changes none of its files.
+the last commit. Then patches/ is generated, and the tree is made from it again.
+This does not change the files of the tree.
 """
 
 import os
@@ -21,13 +21,13 @@ from harness.source.tree import Tree
 
 
 def targets(commit, tree):
-    """{kernel file: listed path} of one .msg. The listed files need not exist yet."""
+    """{kernel file: listed path} of one .msg. The tree must have the kernel files; the listed files may be missing."""
     found = {}
     for listed in commit.listed:
         target = series.kernel_path(listed)
         if listed.endswith(".patch"):
             name = target[:-len(".patch")]
-            # The short name of a commit is known by the file being there without it.
+            # If the tree has no file of this name, its end is the short name of a commit.
             target = name if (tree.place / name).is_file() else name.rpartition(".")[0]
         if not (tree.place / target).is_file():
             raise core.Error(f"{commit.name} lists {listed}, but {tree.shown} has no {target}")
@@ -36,14 +36,16 @@ def targets(commit, tree):
 
 
 def match_commits(messages, tree):
-    """{name of the .msg: commit id}, by subject, in order."""
-    ids = {}
-    left = list(messages)
+    """{name of the .msg: commit id} of the commits in the tree, found by their subjects.
+
+    The commits must be in the order of the series. A .msg may have no commit yet. Otherwise raises an Error.
+    """
+    ids, left = {}, list(messages)
     for line in git("log", "--reverse", "--format=%H %P%x00%s", "base..HEAD").splitlines():
-        name, _, subject = line.partition("\0")
-        commit, *parents = name.split()
+        hashes, _, subject = line.partition("\0")
+        commit, *parents = hashes.split()
         if len(parents) != 1:
-            raise core.Error(f"{tree.shown}: {commit[:12]} '{subject}' is a merge; the series has none")
+            raise core.Error(f"{tree.shown}: {commit[:12]} '{subject}' is a merge; a series cannot contain one")
         while left and left[0].subject != subject:
             left.pop(0)
         if not left:
@@ -55,18 +57,22 @@ def match_commits(messages, tree):
 
 
 def edit(before, after, target, listed):
-    """The text of a .patch. AFTER is a commit, or None for the files in the directory."""
+    """The text of a .patch for the kernel file TARGET. AFTER is a commit, or None for the files in the directory."""
     out = git("diff", "-U3", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",
               "--diff-algorithm=myers", "--indent-heuristic", "--src-prefix=a/", "--dst-prefix=b/",
               before, *([after] if after else []), "--", target, strip=False)
     start = out.find("\n--- ") + 1
     if not start:
-        raise core.Error(f"{listed}: nothing of {target} is changed there any more; take it off its .msg and remove it")
+        raise core.Error(f"{listed}: the tree no longer edits {target}; remove the file, and its line in the .msg")
     return out[start:]
 
 
 def texts_of(messages, commits, carried, last, tree):
-    """{listed path: (text, whether it is executable; None for a .patch)}."""
+    """{listed path: (text, whether it is executable; None for a .patch)}.
+
+    COMMITS is the result of match_commits(), CARRIED[.msg] that of targets(). LAST[kernel file] is the last .msg that
+    carries the file.
+    """
     texts, state = {}, {}
     for message in messages:
         for target, listed in carried[message.name].items():
@@ -87,7 +93,7 @@ def texts_of(messages, commits, carried, last, tree):
 
 
 def write(texts):
-    """Write the texts that differ. Returns their number."""
+    """Write the texts that differ from the files of the repository; returns their number."""
     written = 0
     for listed, (text, executable) in texts.items():
         path = core.ROOT / listed
@@ -106,11 +112,11 @@ def main():
         raise core.Error("usage: harness/do refresh")
     tree = Tree()
     if not tree.stamp.exists() or tree.moving.exists():
-        raise core.Error(f"{tree.shown} is not made, or half made; run: make tree")
+        raise core.Error(f"{tree.shown} does not exist or is not complete; run: make tree")
     messages = [commit for name in series.applied(tree.line()) for commit in series.read_series(name)]
     commits = match_commits(messages, tree)
-    carried = {m.name: targets(m, tree) for m in messages}
-    last = {t: m.name for m in messages for t in carried[m.name]}
+    carried = {message.name: targets(message, tree) for message in messages}
+    last = {target: message.name for message in messages for target in carried[message.name]}
 
     changed = set(git("diff", "--name-only", "--no-renames", "base").splitlines())
     changed |= set(git("ls-files", "--others").splitlines())
@@ -119,8 +125,8 @@ def main():
         raise core.Error(f"{tree.shown} has edits to files that no .msg of the series lists:\n  " + "\n  ".join(stray)
                          + "\nList <file>.patch (a new file: its path) in the .msg of the commit it belongs to,"
                          " or undo the edit")
-    # All texts first, so that an error leaves the repository as it was.
+    # All texts are made before the first is written, so that an error leaves the repository unchanged.
     written = write(texts_of(messages, commits, carried, last, tree))
     core.say(f"{written} files of the series are refreshed")
     for command in ("series", "tree"):
-        core.run(command, env={k: v for k, v in os.environ.items() if k != "SIGNOFF"})
+        core.run(command, env={name: value for name, value in os.environ.items() if name != "SIGNOFF"})

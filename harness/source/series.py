@@ -8,17 +8,17 @@ Usage: harness/do series             write patches/
 A message file is the subject, an empty line, the body, a line "---", then the
 paths that the commit carries, one a line: a new file at its kernel path, or
 <file>.patch or <file>.<commit>.patch for an edit to <file>. The files of a
-series for a newer base stand below a directory, whose name comes first in the
-path: 7.2/kernel/signal.c.ahead.patch edits kernel/signal.c.
+series for a newer base are in a directory whose name comes first in the path:
+7.2/kernel/signal.c.ahead.patch edits kernel/signal.c.
 
-series/NAME/on has the name of the series that this one stands on, if there is
-one. series/NAME/cover.txt is the cover letter: its subject, an empty line, the
-body. The list of the commits and the diffstat are added to it.
+If a series is on top of another one, series/NAME/on has the name of that
+series. series/NAME/cover.txt is the cover letter: its subject, an empty line,
+the body. The list of the commits and the diffstat are added to it.
 
-SIGNOFF="Name <address>" in the environment adds that trailer; such a series
-goes to build/series/NAME/, as the committed one carries none.
+SIGNOFF="Name <address>" in the environment adds a Signed-off-by line. Such a
+series is written to build/series/NAME/, because the committed one has none.
 
-This is text in, text out: it needs no kernel source and no git.
+It needs neither kernel source nor git.
 """
 
 import datetime
@@ -32,16 +32,16 @@ ROOT = core.ROOT
 SERIES = ROOT / "series"
 PATCHES = ROOT / "patches"
 
-# The author's date of the first patch; each one after is a minute younger.
+# The author's date of the first patch. Each following patch is dated one minute later.
 FIRST_DATE = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.timezone.utc)
 
-# The top-level directories of the kernel that belong to the series here. (The
-# kernel's samples/ is missing: samples/ is this repository's own.)
+# The top-level directories of the kernel that belong to the series here. The
+# kernel's samples/ is not among them, because samples/ is this repository's own.
 KERNEL_DIRS = """arch block certs crypto Documentation drivers fs include init
     io_uring ipc kernel lib LICENSES mm net scripts security sound tools usr
     virt""".split()
 
-# Lines in a message at which git am would take the message, or the mail, to end.
+# At such a line in a message, git am would end the message or the mail.
 ENDS_MESSAGE = re.compile(r"---|diff -|Index: |From ")
 
 HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
@@ -54,7 +54,11 @@ def kernel_path(listed):
 
 
 class Change:
-    """What one commit does to one kernel file, named by one line of a .msg."""
+    """The change that one commit makes to one kernel file.
+
+    LISTED is the line of the .msg that names its file. TARGET is the kernel file, DIFF the text in the patch, ADDED and
+    REMOVED are numbers of lines. A missing or malformed file raises an Error.
+    """
 
     def __init__(self, listed):
         self.listed = listed
@@ -64,8 +68,8 @@ class Change:
             raise core.Error(f"{listed} is listed but does not exist")
         try:
             self.text = self.source.read_text(encoding="utf-8")
-        except UnicodeDecodeError as e:
-            raise core.Error(f"{listed}: not UTF-8 text ({e})") from None
+        except UnicodeDecodeError as error:
+            raise core.Error(f"{listed}: not UTF-8 text ({error})") from None
         if self.text and not self.text.endswith("\n"):
             raise core.Error(f"{listed}: no newline at the end")
         self.added = self.removed = 0
@@ -75,6 +79,7 @@ class Change:
             self.read_new_file()
 
     def read_new_file(self):
+        """Make the diff that adds the file."""
         self.target = kernel_path(self.listed)
         self.mode = "100755" if os.access(self.source, os.X_OK) else "100644"
         lines = self.text.split("\n")[:-1]
@@ -89,6 +94,7 @@ class Change:
                      f"new file mode {self.mode}\n{body}")
 
     def read_edit(self):
+        """Make the diff of a .patch. Lines before it, and the rest of its headers, are left out."""
         lines = self.text.split("\n")[:-1]
         start = next((i for i, l in enumerate(lines) if l.startswith("--- ")), None)
         if start is None or not lines[start + 1:] or not lines[start + 1].startswith("+++ "):
@@ -101,7 +107,7 @@ class Change:
                      + "".join(f"{l}\n" for l in hunks))
 
     def edit_target(self, header):
-        """The path of the edited file. It comes from the diff's header, because the patch's name may have a topic in it."""
+        """The path of the edited file, from the diff's HEADER: the name of the .patch may contain that of a commit."""
         name = kernel_path(self.listed)[:-len(".patch")]
         candidates = {name, name.rpartition(".")[0]}
         for path in (header, header.partition("/")[2]):
@@ -110,6 +116,7 @@ class Change:
         raise core.Error(f"{self.listed}: its diff is for '{header}', which is not what its name says")
 
     def check_hunks(self, lines, number):
+        """Check the lines of the hunks, and count those added and removed. NUMBER is the first line's in the file."""
         old = new = 0
         for number, line in enumerate(lines, number):
             head = HUNK.match(line)
@@ -118,7 +125,7 @@ class Change:
             if old == 0 and new == 0:
                 if not head:
                     raise core.Error(f"{self.listed}:{number}: expected '@@', found '{line}'"
-                                " (one file a .patch, nothing after its last hunk)")
+                                     " (a .patch edits one file, and has nothing after the last hunk)")
                 old, new = (int(n) if n else 1 for n in head.groups())
                 continue
             kind = line[:1] or " "
@@ -150,20 +157,21 @@ class Commit:
         while message and not message[-1]:
             message.pop()
         if len(message) < 3 or not message[0] or message[1]:
-            raise core.Error(f"{self.name}: wants a subject, an empty line and a body")
+            raise core.Error(f"{self.name}: a subject, an empty line and a body must come first")
         if not message[0].isascii():
             raise core.Error(f"{self.name}: the subject is not plain ASCII")
         for line in message:
             if ENDS_MESSAGE.match(line):
                 raise core.Error(f"{self.name}: git am would end the message at '{line}'")
             if line != line.rstrip():
-                raise core.Error(f"{self.name}: blank at the end of '{line}'")
+                raise core.Error(f"{self.name}: white space at the end of '{line}'")
         self.subject, self.body = message[0], "\n".join(message[2:])
         self.listed = [p.strip() for p in paths if p.strip()]
         if not self.listed:
             raise core.Error(f"{self.name}: lists no paths")
 
     def read_changes(self):
+        """Read the listed files. Raises an Error if one is malformed, or if two are for one kernel file."""
         self.changes = sorted((Change(p) for p in self.listed), key=lambda c: c.target)
         targets = [c.target for c in self.changes]
         for target in targets:
@@ -171,33 +179,34 @@ class Commit:
                 raise core.Error(f"{self.name}: lists {target} twice")
 
     def file_name(self, number):
-        """The name that git format-patch gives it."""
+        """The name that git format-patch would give the patch."""
         slug = re.sub(r"[^A-Za-z0-9._]+", "-", self.subject)
         slug = re.sub(r"\.+", ".", slug).strip("-").rstrip(".-")
         return f"{number:04}-{slug}"[:57] + ".patch"
 
 
 def names():
-    """All series, each after the one that it stands on."""
+    """The names of all series, each after the one that it is on top of."""
     found = sorted(path.name for path in SERIES.iterdir() if path.is_dir())
     return sorted(found, key=lambda name: len(stack(name)))
 
 
 def stack(name):
-    """The names of the series that NAME stands on, and at the end NAME."""
+    """The names of the series below NAME, the lowest first, and then NAME."""
     if not (SERIES / name).is_dir():
-        raise core.Error(f"there is no series {name}; there are: {' '.join(sorted(p.name for p in SERIES.iterdir() if p.is_dir()))}")
-    under = SERIES / name / "on"
-    return [*(stack(under.read_text(encoding="utf-8").strip()) if under.exists() else []), name]
+        known = sorted(path.name for path in SERIES.iterdir() if path.is_dir())
+        raise core.Error(f"there is no series {name}; known: {' '.join(known)}")
+    on = SERIES / name / "on"
+    return [*(stack(on.read_text(encoding="utf-8").strip()) if on.exists() else []), name]
 
 
 def applied(name):
-    """The names of the series that the patched tree of a base has: its own, and those that stand on it."""
+    """The names of the series in the patched tree: the base's own series NAME, and those on top of it."""
     return [other for other in names() if name in stack(other)]
 
 
 def read_series(name):
-    """All commits of a series, in order, without their changes."""
+    """All commits of a series, in order. Their changes are not read."""
     commits = [Commit(p) for p in sorted((SERIES / name).glob("[0-9]*.msg"))]
     if not commits:
         raise core.Error(f"no series/{name}/*.msg")
@@ -205,7 +214,7 @@ def read_series(name):
 
 
 def check_owners(stacked):
-    """Check that each path belongs to one commit. STACKED has the commits of series that stand on each other."""
+    """Check that each path belongs to one commit. STACKED has the commits of a series and of those below it."""
     owner = {}
     for commit in stacked:
         for listed in commit.listed:
@@ -216,7 +225,7 @@ def check_owners(stacked):
 
 
 def check_all_listed(commits):
-    """Check that a series lists each file in the directories of the kernel."""
+    """Check that the commits list each file in the kernel's directories of this repository."""
     listed = {path for commit in commits for path in commit.listed}
     found = set(ROOT.glob("*.patch"))
     tops = {""} | {path.partition("/")[0] + "/" for path in listed if kernel_path(path) != path}
@@ -230,7 +239,7 @@ def check_all_listed(commits):
 
 
 def is_leftover(name):
-    """An editor's file, not the series'."""
+    """Whether a file is an editor's backup or hidden, so not of the series."""
     return name.endswith("~") or (name.startswith(".") and not name.startswith(".gitignore"))
 
 
@@ -242,12 +251,12 @@ def check_order(commits):
             if change.is_edit:
                 edited.setdefault(change.target, commit.name)
             elif change.target in edited:
-                raise core.Error(f"{commit.name} makes {change.target}, which"
-                            f" {edited[change.target]} edits before")
+                raise core.Error(f"{commit.name} adds {change.target}, but an earlier commit edits it:"
+                                 f" {edited[change.target]}")
 
 
 def diffstat(changes):
-    """The diffstat in git's format, 80 columns wide. It is made here so that it does not depend on git's version."""
+    """The diffstat in git's format, 80 columns wide. It is not made by git, because its versions differ."""
     counts = {}
     for c in changes:
         added, removed = counts.get(c.target, (0, 0))
@@ -275,7 +284,7 @@ def diffstat(changes):
 
 
 def head(author, number, total, date, subject, body, thread=""):
-    """The head of one mail."""
+    """The head of one mail. THREAD has further header lines."""
     width = len(str(total))
     mime = "" if body.isascii() else ("MIME-Version: 1.0\n"
                                       "Content-Type: text/plain; charset=UTF-8\n"
@@ -288,12 +297,13 @@ def head(author, number, total, date, subject, body, thread=""):
 
 
 def message_id(author, name, number):
-    """The Message-ID of one mail of the thread: the same each time, and unique."""
+    """The Message-ID of one mail of the thread. It is unique, and the same each time."""
     domain = author.rpartition("@")[2].rstrip(">")
     return f"<syscall-user-dispatch-{name}-{FIRST_DATE:%Y%m%d%H%M}-{number}@{domain}>"
 
 
 def with_signoff(body, signoff):
+    """The body of a message with the sign-off, unless that is "". An existing block of trailers is continued."""
     if not signoff:
         return body
     last = body.split("\n")[-1]
@@ -302,17 +312,18 @@ def with_signoff(body, signoff):
 
 
 def read_author():
+    """The author of the series, "Name <address>"."""
     return (SERIES / "author").read_text(encoding="utf-8").strip()
 
 
 class Series:
-    """The patches of one series."""
+    """The patches of one series, checked together with the series below it."""
 
     def __init__(self, name, signoff=""):
         self.name, self.signoff, self.author = name, signoff, read_author()
-        below = [commit for under in stack(name)[:-1] for commit in read_series(under)]
+        below = [commit for lower in stack(name)[:-1] for commit in read_series(lower)]
         self.commits = read_series(name)
-        # A series that stands on another is younger.
+        # Its dates come after those of the series below.
         self.begin = FIRST_DATE + datetime.timedelta(minutes=len(below))
         check_owners(below + self.commits)
         for commit in below + self.commits:
@@ -336,19 +347,20 @@ class Series:
         return files
 
     def cover_letter(self, thread):
+        """The text of the cover letter, a mail. THREAD has further header lines."""
         cover = SERIES / self.name / "cover.txt"
         if not cover.exists():
             raise core.Error(f"{core.shown(cover)} is missing: mails need a cover letter")
         subject, _, body = cover.read_text(encoding="utf-8").strip().partition("\n")
         if not body.startswith("\n") or not subject.isascii():
-            raise core.Error(f"{core.shown(cover)}: wants a subject in plain ASCII, an empty line and a body")
+            raise core.Error(f"{core.shown(cover)}: must have a subject in plain ASCII, an empty line and a body")
         subjects = "\n".join(f"  {c.subject}" for c in self.commits)
         changes = sorted((ch for c in self.commits for ch in c.changes), key=lambda c: c.target)
         return (head(self.author, 0, len(self.commits), self.begin, subject, body, thread)
                 + f"{body.strip()}\n\n{subjects}\n\n{diffstat(changes)}")
 
     def mbox(self):
-        """The mails, all of them replies to the cover letter."""
+        """The text of all mails: the cover letter, and the patches as replies to it."""
         first = message_id(self.author, self.name, 0)
         mails = [self.cover_letter(f"Message-ID: {first}\n")]
         for number in range(1, len(self.commits) + 1):
@@ -359,6 +371,7 @@ class Series:
 
 
 def write(directory, files):
+    """Make a directory contain exactly these files. Files that are the same are not written."""
     directory.mkdir(parents=True, exist_ok=True)
     for old in directory.iterdir():
         if old.name not in files:
@@ -375,30 +388,31 @@ def differences(name, files):
     directory = PATCHES / name
     there = {p.name: p.read_bytes() for p in directory.iterdir()} if directory.is_dir() else {}
     return ([f"{name}/{n} is missing" for n in sorted(files.keys() - there.keys())]
-            + [f"{name}/{n} is not of the series" for n in sorted(there.keys() - files.keys())]
+            + [f"{name}/{n} does not belong to the series" for n in sorted(there.keys() - files.keys())]
             + [f"{name}/{n} differs" for n in sorted(files.keys() & there.keys()) if files[n].encode() != there[n]])
 
 
 def read_all(signoff=""):
-    """All series, checked."""
+    """All series, checked. Raises an Error also if no .msg lists a file."""
     found = [Series(name, signoff) for name in names()]
     check_all_listed([commit for series in found for commit in series.commits])
     return found
 
 
 def patches(name):
-    """The files of the patches of the series that a base gets, in order: its own and those that stand on it."""
+    """The paths of the patches of the series NAME and of those on top of it, in order."""
     found = []
     for each in applied(name):
         order = PATCHES / each / "series"
         if not order.is_file():
             raise core.Error(f"{core.shown(order)} is missing; run: make series")
-        found += [order.with_name(line) for line in order.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+        lines = order.read_text(encoding="utf-8").splitlines()
+        found += [order.with_name(line) for line in lines if not line.startswith("#")]
     return found
 
 
 def touched(name):
-    """The kernel files that these patches edit. (New files of the series are among them if a later patch edits them.)"""
+    """The kernel files that these patches edit. They include new files of the series that a later patch edits."""
     found = set()
     for patch in patches(name):
         found.update(re.findall(r"^--- a/(.*)$", patch.read_text(encoding="utf-8"), re.M))
@@ -412,7 +426,7 @@ def main():
         raise core.Error(f"SIGNOFF='{signoff}' is not of the form 'Name <address>'")
     if arguments == ["--check"]:
         wrong = [line for series in read_all() for line in differences(series.name, series.files())]
-        wrong += [f"{p.name} is of no series" for p in sorted(PATCHES.iterdir()) if p.name not in names()]
+        wrong += [f"{p.name} does not belong to any series" for p in sorted(PATCHES.iterdir()) if p.name not in names()]
         if wrong:
             raise core.Error("patches/ is not what series/ and the files that it lists generate:\n  "
                              + "\n  ".join(wrong) + "\nrun: make series")

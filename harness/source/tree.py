@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Make build/<base>/tree, a git repository of the patched kernel: the base (tag "base") and, on
-the branch "sud", one commit a patch, through git am.
+"""Make build/<base>/tree, a git repository of the patched kernel.
+
+The tag "base" is the unpatched kernel. The branch "sud" has one commit a patch, made by git am.
 
 Usage: harness/do tree
-       harness/do tree --unpatched         make build/<base>/unpatched, the base's own files
+       harness/do tree --unpatched         make build/<base>/unpatched, the base's own files, too
        harness/do tree --apply-only [BASE...]   only check that the series applies to these bases
-                                           (to all that it is for)
-       harness/do tree --newest            tell which versions the mirror serves, and whether the
+                                           (default: all bases of the series)
+       harness/do tree --newest            print which versions the mirror serves, and whether the
                                            series apply to the newest
        harness/do tree --edited            succeed if a tree has edits of the user's
 
-Edits there are never overwritten without FORCE=1. In .git, the ref refs/harness/built is the last
-result, and the file harness-stamp has its inputs. The file harness-moving exists while the files are
-changed to a new result.
+Edits in the tree are never overwritten without FORCE=1. In .git, the ref refs/harness/built is the
+last result, and the file harness-stamp has its inputs. The file harness-moving exists while the files
+are changed to a new result.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from harness.source import base as bases
 from harness.source import fetch, series
 from harness.source.git import environment, git
 
-# A commit date for the base, so that the same files are the same commit.
+# A fixed date for the commit of the base, so that the same files give the same commit.
 EPOCH = {"GIT_AUTHOR_DATE": "@0 +0000", "GIT_COMMITTER_DATE": "@0 +0000"}
 
 
@@ -43,22 +44,23 @@ class Tree:
         self.shown = core.shown(self.place)
 
     def git(self, *arguments, **options):
+        """Run git in this tree; see harness.source.git."""
         options.setdefault("tree", self.place)
         return git(*arguments, **options)
 
     def line(self):
-        """The series that is for the tree's base."""
+        """The name of the series for the base that the tree was made of."""
         return line_of(fetch.SOURCES / self.stamp.read_text(encoding="utf-8").split()[0])
 
     def is_edited(self):
-        """Whether the user changed files or the branch. The remains of an interrupted move do not count."""
+        """Whether the user changed files or the branch. An interrupted move() does not count."""
         if not self.stamp.exists() or self.moving.exists():
             return False
         return (self.git("rev-parse", "-q", "--verify", "HEAD", check=False) != self.git("rev-parse", "refs/harness/built")
                 or bool(self.git("status", "--porcelain", "-uno")) or bool(self.git("ls-files", "--others")))
 
     def commit_base(self, source, name):
-        """The whole of SOURCE as a commit, named by the ref refs/harness/base/NAME. Debian's .gitignore hides everything."""
+        """Commit all files of SOURCE as refs/harness/base/NAME, with -f, because Debian's .gitignore hides them."""
         index = self.dot / "index.base"
         for left in (index, index.with_name("index.base.lock"), *self.dot.glob("objects/pack/tmp_*")):
             left.unlink(missing_ok=True)
@@ -70,7 +72,7 @@ class Tree:
         self.git("update-ref", f"refs/harness/base/{name}", self.git("commit-tree", "-m", f"Linux {name}", files, env=EPOCH))
 
     def apply_aside(self, name, line):
-        """The commit that the series of LINE make of the base. The files in the tree do not change."""
+        """Apply the series of LINE to the base NAME, and return the commit. The files in the tree do not change."""
         self.drop_scratch()
         self.git("worktree", "add", "-q", "-f", "--detach", "--no-checkout", self.scratch, f"refs/harness/base/{name}")
         git("read-tree", "HEAD", tree=self.scratch)
@@ -81,17 +83,18 @@ class Tree:
         return result
 
     def drop_scratch(self):
+        """Remove the work tree of apply_aside(), or its remains."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         shutil.rmtree(self.dot / "worktrees" / self.scratch.name, ignore_errors=True)
 
     def move(self, how, commit):
-        """Make the branch, and with --hard the files, those of a commit."""
+        """Set the branch to a commit. HOW is an option of git reset: --hard writes the files too, --mixed does not."""
         (self.dot / "index.lock").unlink(missing_ok=True)
         self.git("symbolic-ref", "HEAD", "refs/heads/sud")
         self.git("reset", "-q", how, commit)
 
     def has_files_of(self, commit):
-        """Whether the files are those of a commit, whatever git's index says."""
+        """Whether the files in the directory are those of a commit. git's index is not used."""
         index = self.dot / "index.same"
         shutil.copy(self.dot / "index", index)
         self.git("add", "-f", "-A", ".", env={"GIT_INDEX_FILE": str(index)})
@@ -100,17 +103,17 @@ class Tree:
         return files == self.git("rev-parse", f"{commit}^{{tree}}")
 
     def drop_edits(self):
-        """Drop the user's edits, as FORCE=1 asks; a message says how to get them back."""
+        """Drop the user's edits; a message says how to get them back."""
         self.git("rebase", "--quit", check=False)
         self.git("stash", "push", "-q", "--all", "-m", "dropped by make tree FORCE=1", check=False)
-        core.say(f"  The edits in {self.shown} are dropped. Should you want them after all:"
+        core.say(f"  The edits in {self.shown} are dropped. To get them back:"
                  " 'git stash list' there has the files, 'git reflog' the commits")
 
     def make(self):
-        """Make the tree from the patches."""
+        """Make the tree from the patches, unless it is up to date. Raises an Error rather than overwrite edits."""
         wrong = core.run("series", "--check", check=False).returncode
         if wrong:
-            core.say(f"({self.shown} is made from patches/ as it is)")
+            core.say(f"({self.shown} is made from patches/ as they are)")
         source = fetch.fetch()
         name, line = source.name, line_of(source)
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in series.patches(line))).hexdigest()
@@ -120,7 +123,7 @@ class Tree:
             if not edited:
                 return
             if not os.environ.get("FORCE"):
-                core.say(f"{self.shown} carries edits of yours and is used as it stands"
+                core.say(f"{self.shown} has edits of yours and is used as it is"
                          " ('make refresh' keeps them, 'make tree FORCE=1' drops them)")
                 return
         core.need_space(core.BUILD, 600, "the kernel's repository")
@@ -132,14 +135,14 @@ class Tree:
         core.say(f"* Applying the series to {name}")
         result = self.apply_aside(name, line)
         if edited and self.has_files_of(result):
-            # The edits are what the patches say now: nothing to do to the files.
+            # The patches now contain the edits, so the files stay as they are.
             self.moving.touch()
             self.move("--mixed", result)
         else:
             if edited:
                 if not os.environ.get("FORCE"):
-                    raise core.Error(f"{self.shown} carries edits of yours, and the patches or the base have changed since."
-                                     " 'make refresh' takes the edits over into the repository's .patch files;"
+                    raise core.Error(f"{self.shown} has edits of yours, and the patches or the base have changed since."
+                                     " 'make refresh' writes the edits into the repository's files;"
                                      " 'make tree FORCE=1' drops them")
                 self.drop_edits()
             if not self.stamp.exists():
@@ -155,14 +158,14 @@ class Tree:
                  f" {self.git('rev-list', '--count', 'base..sud')} commits on {name}")
 
     def make_unpatched(self):
-        """Make the work tree of the base's own files."""
+        """Make the tree, and a work tree of the unpatched kernel. Raises an Error if that has edits."""
         self.make()
         place, stamp = self.place.with_name("unpatched"), self.place.with_name("unpatched.stamp")
         wanted = self.git("rev-parse", "base^{commit}")
         if (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted and (place / ".git").exists()
                 and self.git("rev-parse", "HEAD", tree=place, check=False) == wanted):
             if self.git("status", "--porcelain", "-uno", tree=place):
-                raise core.Error(f"{core.shown(place)} has edits, but stands for the unpatched kernel; remove it")
+                raise core.Error(f"{core.shown(place)} has edits, but must be the unpatched kernel; remove it")
             return
         core.need_space(core.BUILD, 1800, "the unpatched kernel")
         for left in (place, self.dot / "worktrees" / "unpatched"):
@@ -173,7 +176,7 @@ class Tree:
 
 
 def line_of(source):
-    """The series that is for the kernel in a directory of build/src/."""
+    """The name of the series for the kernel in a directory of build/src/."""
     if source.name in bases.known():
         return bases.known()[source.name].series
     return bases.series_of(fetch.version(source))
@@ -190,7 +193,7 @@ def debian_base():
 
 
 def apply(directory, name, patches):
-    """The patches onto the repository in a directory, whose base is called NAME. Strictly: no fuzz, no merge."""
+    """Apply the patches to a repository by git am, without fuzz or merge. NAME is its base, for messages."""
     done = subprocess.run(["git", "-C", directory, "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "am", "-q", "--no-3way",
                            "--no-gpg-sign", "--committer-date-is-author-date", *patches], env=environment(), check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -199,10 +202,10 @@ def apply(directory, name, patches):
     failed = re.search(r"^Patch failed at (\d+) ", done.stdout, re.M)
     if not failed:
         core.say(done.stdout)
-        raise core.Error("git am failed; its message stands above")
+        raise core.Error("git am failed; see its message above")
     patch = patches[int(failed[1]) - 1]
     core.say(f"{core.shown(patch)} does not apply to {name}:")
-    # Once more by git apply, which tells more: the file, the line of the hunk, and the text it looks for.
+    # git apply says more than git am: the file, the line of the hunk, and the expected text.
     more = subprocess.run(["git", "-C", directory, "apply", "--check", "--verbose", patch], env=environment(), check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
     core.say(*[text for text in more.splitlines() if not text.startswith("Checking patch")][:40])
@@ -210,7 +213,7 @@ def apply(directory, name, patches):
 
 
 def apply_to_files(files, name, line):
-    """Check that a series applies to the files in a directory, whose kernel is called NAME."""
+    """Check that the series of LINE applies to the files in a directory. NAME is their kernel, for messages."""
     scratch = core.BUILD / f"apply-{name}.tmp"
     shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -227,14 +230,14 @@ def apply_to_files(files, name, line):
 
 
 def apply_only(name):
-    """Check that the series applies to a base: in a repository of the files that it edits."""
+    """Check that the series applies to a base, in a repository of only the files that it edits."""
     base = bases.find(name)
     apply_to_files(fetch.fetch_touched(base), base.name, base.series)
     core.say(f"the series applies to {base.name}")
 
 
 def newest():
-    """Tell for each series which versions the mirror serves, and whether it applies to the newest; returns the exit status."""
+    """Print which versions the mirror serves, and whether each series applies to the newest; returns the status."""
     wrong = 0
     for line in dict.fromkeys(base.series for base in bases.known().values()):
         base = bases.find(line)
@@ -253,7 +256,8 @@ def newest():
             shutil.rmtree(files, ignore_errors=True)
             fetch.unpack_some(fetch.version_tarball(base, versions[0]), {*series.touched(line), *fetch.hashes(base)}, files)
             changed = fetch.differing(files, base)
-            print(*(f"  {path}: differs" for path in changed), sep="\n", end="\n" if changed else "")
+            for path in changed:
+                print(f"  {path}: differs")
         try:
             apply_to_files(files, versions[0], line)
             print(f"  the series applies to {versions[0]}")
@@ -264,7 +268,7 @@ def newest():
 
 
 def edited_trees():
-    """The trees of all bases that have edits of the user's."""
+    """Yield the directory of each base's tree that has edits of the user's."""
     with contextlib.suppress(FileNotFoundError):
         for place in sorted(core.BUILD.glob("*/tree")):
             if Tree(place).is_edited():
@@ -273,11 +277,13 @@ def edited_trees():
 
 def main():
     parser = argparse.ArgumentParser(description="Make the repository of the patched kernel.")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--unpatched", action="store_true", help="make a tree of the base's own files, too")
-    what.add_argument("--apply-only", nargs="*", metavar="BASE", help="only check that the series applies to these bases (all of the series)")
-    what.add_argument("--newest", action="store_true", help="tell whether the series apply to the newest that the mirror serves")
-    what.add_argument("--edited", action="store_true", help="succeed if a tree has edits of the user's")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--unpatched", action="store_true", help="make a tree of the base's own files, too")
+    action.add_argument("--apply-only", nargs="*", metavar="BASE",
+                        help="only check that the series applies to these bases (default: all of the series)")
+    action.add_argument("--newest", action="store_true",
+                        help="print whether the series apply to the newest versions that the mirror serves")
+    action.add_argument("--edited", action="store_true", help="succeed if a tree has edits of the user's")
     options = parser.parse_args()
     if options.edited:
         return not any(edited_trees())

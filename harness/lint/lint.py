@@ -3,24 +3,24 @@
 
 If a tool also has messages about the base, only additional ones count.
 
-Usage: harness/do lint [CHECK...]     all of them, or these:
+Usage: harness/do lint [CHECK...]     run these checks; without CHECK, all:
 
   shell         shellcheck on the harness and the samples
   python        pyflakes on the harness
   man           mandoc's lint on the manual pages
-  spelling      codespell on all that people read
+  spelling      codespell on all files of the repository that are not generated
   spdx          each file names its licence, and the kernel's spdxcheck.py knows it
-  messages      the commit messages' form
+  messages      the form of the commit messages
   tables        results/README.md has the matrix of results/matrix.tsv, and docs/maintainers.md lists patches/5.10
-  figures       the figures in the texts are those of the tables, as harness/lint/figures.tsv says
-  checkpatch    checkpatch.pl --strict, but for what harness/lint/checkpatch.tsv lists
-  quilt         the patches apply by quilt, to each base, as they do by git am
-  maintainers   get_maintainer.pl finds our section; MAINTAINERS stays as sorted as it was
-  kernel-doc    scripts/kernel-doc, and no global function of a new file without it
-  uapi          the headers for user space, each alone, in C and C++, and the ABI's numbers
-  sparse        on each object whose source the series touches
-  gcc           the same by the compiler, with W=1
-  objtool       on these objects, and in the log of the kernel's build
+  figures       the figures in the texts that harness/lint/figures.tsv lists are those of the tables
+  checkpatch    checkpatch.pl --strict, without the messages that harness/lint/checkpatch.tsv accepts
+  quilt         the patches apply to each base by quilt, with the result of git am
+  maintainers   get_maintainer.pl finds our section; the series leaves MAINTAINERS sorted
+  kernel-doc    scripts/kernel-doc; each global function of a new file has documentation
+  uapi          each header for user space compiles alone in C and C++, with the ABI's numbers
+  sparse        sparse on each object whose source the series touches
+  gcc           gcc with W=1 on these objects
+  objtool       objtool on these objects, and its messages in the log of the kernel's build
   coccinelle    scripts/coccinelle in report mode
 
 A check is the program harness/lint/checks/CHECK. It fails if it prints a message.
@@ -58,7 +58,7 @@ def main():
             print(f"{text}NOT OK: {name} (again: harness/do lint {name})", flush=True)
         else:
             passed += 1
-            core.say(f"  nothing to say ({round(time.monotonic() - begin)} s)")
+            core.say(f"  no messages ({round(time.monotonic() - begin)} s)")
     LOG.unlink()
     print(f"{passed} passed, {failed} failed")
     return failed > 0

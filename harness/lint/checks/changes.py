@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Shared by the checks of "make lint": the files that the series changes, and the messages of a tool that are due to it.
+"""Shared by the checks of "make lint": the files that the series changes, and the messages of a tool that it causes.
 
 The patched tree, with edits that are not committed, is compared with its tag "base". A message counts only if the tool
 does not print it for the base as well.
@@ -19,15 +19,17 @@ import tarfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT))
-from harness import core     # noqa: E402: it is found only now
+from harness import core     # noqa: E402, needs the path above
 TREE = core.built("tree")
 OUT = core.BUILD / "lint"
-BASE = OUT / "base"         # the base's versions of what the series edits
-OBJECTS = core.built("direct")     # it has every line of the series
+# The base's versions of the files that the series edits.
+BASE = OUT / "base"
+# The kernel in which every line of the series is compiled.
+OBJECTS = core.built("direct")
 
 
 def run(*command, **options):
-    """The finished process, its output and errors as one text."""
+    """Run a command; returns the finished process, whose stdout has its output and errors."""
     options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.run([str(c) for c in command],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
@@ -35,7 +37,7 @@ def run(*command, **options):
 
 
 def output(*command, **options):
-    """The output of a command that must succeed."""
+    """The output of a command. Raises an Error if it fails."""
     done = run(*command, **options)
     if done.returncode:
         raise core.Error(f"{shlex.join(map(str, command))} failed:\n{done.stdout}")
@@ -43,7 +45,7 @@ def output(*command, **options):
 
 
 def git(*arguments):
-    """git in build/<base>/tree, without the user's configuration."""
+    """Run git in build/<base>/tree; returns its output, bytes. Raises an Error if it fails."""
     if not (TREE / ".git").exists():
         raise core.Error(f"no kernel tree in {TREE}; run: make tree")
     done = subprocess.run(["git", "-C", TREE, *arguments], env=core.git_environment(), check=False,
@@ -55,7 +57,7 @@ def git(*arguments):
 
 @functools.lru_cache
 def changes():
-    """{path: True for a new file, False for an edited one}"""
+    """{path: True for a new file, False for an edited one} of all files that the series changes."""
     fields = git("diff", "-z", "--name-status", "--no-renames", "base", "--").decode().split("\0")
     return {path: status == "A" for status, path in zip(fields[::2], fields[1::2]) if status != "D"}
 
@@ -69,7 +71,7 @@ def edited_files():
 
 
 def is_kernel(path):
-    """Whether it is a file of the kernel, and not of a program for user space."""
+    """Whether a file belongs to the kernel, and not to a program for user space."""
     return path.split("/")[0] not in ("tools", "samples", "Documentation")
 
 
@@ -87,9 +89,10 @@ LOCATED = re.compile(r"(\S+?):(\d+)(?::\d+)?(?:-\d+)?:\s*(.*)")
 
 
 def findings(text):
-    """(file, message) of each line of output that names a line of a file that the series touches; then the whole line.
+    """[((file, message), line)] for each line of output that names a line of a file that the series touches.
 
-    Messages about other files, such as headers of the base, are not due to the series.
+    The series does not cause messages about other files, such as headers of the base. MESSAGE has no line numbers.
+    A line without a place counts if it has the word "error".
     """
     touched = changes()
     found = []
@@ -100,7 +103,7 @@ def findings(text):
             for top in (BASE, TREE):
                 if path.startswith(f"{top}/"):
                     path = path[len(f"{top}/"):]
-            # A message may name another line.
+            # Messages can contain line numbers, which differ from the base's.
             message = re.sub(r"\b(line |:)\d+", r"\1N", match[3])
             if path in touched and not message.startswith("note:"):
                 found.append(((path, message), f"{path}:{match[2]}: {match[3]}"))
@@ -122,7 +125,7 @@ def added(before, after):
 
 
 def main(check):
-    """Run a check: a function that returns its messages, line by line."""
+    """Run a check, a function that returns a list of messages. Print them; exit with status 1 if there are any."""
     try:
         said = check()
     except core.Error as error:
@@ -133,7 +136,7 @@ def main(check):
 
 
 def tool(command, *arguments):
-    """Run a check that is one tool, in ROOT. It fails if the tool does."""
+    """Run a check that is one tool, in ROOT. The exit status is the tool's."""
     def check():
         core.need_command(command)
         sys.exit(subprocess.run([command, *arguments], cwd=ROOT, check=False).returncode)
@@ -142,7 +145,7 @@ def tool(command, *arguments):
 
 
 def programs(interpreter, suffix=None):
-    """The paths below ROOT of the repository's own programs: those whose first line names it, or with that suffix."""
+    """Yield the paths below ROOT of our programs: those with this suffix, or whose first line names the interpreter."""
     for path in sorted(path for top in (".ci", "harness", "samples") for path in (ROOT / top).rglob("*") if path.is_file()):
         with open(path, "rb") as file:
             first = file.readline().decode(errors="replace")

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The numbers that programs were compiled with, for Linux 5.11 and later. This
- * copy fails to compile if an edit of the headers changes one.
- * Compiled as C and as C++, by harness/lint/checks/uapi.
+ * The numbers with which programs for Linux 5.11 and later were compiled. This
+ * file fails to compile if an edit of the headers changes one.
+ * harness/lint/checks/uapi compiles it as C and as C++.
  */
 
 #include <stddef.h>
@@ -36,7 +36,7 @@ IS(SYS_USER_DISPATCH, 2);
 IS(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, 0x4210);
 IS(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, 0x4211);
 
-/* Ours alone, and in nobody's range. */
+/* Only in this series, and outside the ranges that upstream assigns. */
 IS(PR_SET_SYSCALL_USER_DISPATCH_HANDLER, 0x53554448);
 IS(PTRACE_GET_SYSCALL_USER_DISPATCH_HANDLER, 0x53554447);
 IS(PTRACE_SET_SYSCALL_USER_DISPATCH_HANDLER, 0x53554453);

@@ -2,16 +2,16 @@
 """Build the programs of the documentation, run them in the guest, and compare their
 output with the output that the text shows.
 
-Usage: documentation            all of the above
-       documentation --build    only build them
-       documentation --direct   all, for the document of direct dispatch, in the
-                                kernel of the configuration "direct"
+Usage: harness/do documentation            all of the above
+       harness/do documentation --build    only build them
+       harness/do documentation --direct   all, for the document of direct dispatch, in
+                                           the kernel of the configuration "direct"
 
 They are built for each ABI, also statically, and with musl, another C library.
 This uses the machine's headers, which may be older than the feature. They are
-also compiled with the headers of the series. The sources
-and programs stay in build/<base>/documentation/. DOCS_ROOT is another directory with
-the texts, KERNEL_IMAGE an existing kernel.
+also compiled with the headers of the series. The sources and programs stay in
+build/<base>/documentation/. Environment: DOCS_ROOT is another directory with the
+texts, KERNEL_IMAGE an existing kernel.
 """
 
 import os
@@ -41,16 +41,16 @@ X86_64 = ("64", "64_static", "musl", "musl_static")
 # The guest has no loader of musl.
 NOT_RUN = ("musl",)
 
-# The mark between the outputs of two programs.
+# The line before the output of each program begins with this.
 MARK = "documentation:"
 
-# Roff's ways to write what is in a program.
+# The roff escapes that programs need, and their characters.
 ESCAPES = {r"\-": "-", r"\[rs]": "\\", r"\[aq]": "'", r"\[dq]": '"',
            r"\[ti]": "~", r"\[ha]": "^", r"\[ga]": "`", r"\&": "", r"\~": " "}
 
 
 def pieces_of_rst(text, caption):
-    """The code blocks with this caption, one after the other."""
+    """The text of all code blocks with this caption, joined by empty lines; "" if there is none."""
     lines = text.expandtabs(8).split("\n")
     raw = text.split("\n")
     found, at = [], 0
@@ -72,46 +72,48 @@ def pieces_of_rst(text, caption):
 
 
 def pieces_of_markdown(text, name):
-    """The block of C after the sentence that names it, and the output that this sentence gives."""
+    """(program, output): the block of C after the sentence that names it, and the output in that sentence."""
     match = re.search(rf"\b{re.escape(name)}\b[^\n]*? prints (\S+) [^\n]*\n\n```c\n(.*?)\n```$", text, re.M | re.S)
     return (match[2], match[1]) if match else ("", "")
 
 
 def unescape(match):
+    """The character that a roff escape stands for. Raises an Error if it is unknown."""
     if match[0] not in ESCAPES:
-        raise core.Error(f"an escape that is not known here: {match[0]}")
+        raise core.Error(f"unknown roff escape: {match[0]}")
     return ESCAPES[match[0]]
 
 
 def pieces_of_man(text, kind, name):
-    """The lines between .\\" KIND BEGIN (name) and .\\" KIND END."""
+    """The text between .\\" KIND BEGIN (name) and .\\" KIND END; "" if there is none. KIND is SRC or OUTPUT."""
     match = re.search(rf'^\.\\" {kind} BEGIN \({re.escape(name)}\)\n(.*?)^\.\\" {kind} END$',
                       text, re.M | re.S)
     if not match:
         return ""
     lines = []
     for line in match[1].splitlines():
-        if line.startswith(".RB $"):        # the command
+        # The command that produces the output.
+        if line.startswith(".RB $"):
             continue
         if line.startswith("."):
             if line not in (".EX", ".EE"):
                 raise core.Error(f"{name}: unexpected request: {line}")
             continue
         if re.search(r"(?<!\\)-", line) and kind == "SRC":
-            raise core.Error(f"{name}: a '-' that would be shown as a hyphen: {line}")
+            raise core.Error(f"{name}: '-' would be shown as a hyphen; write \\-: {line}")
         lines.append(re.sub(r"\\(\[\w+\]|.)", unescape, line))
     return "\n".join(lines).strip("\n")
 
 
 class Program:
-    """A program in a text."""
+    """A program in the file TEXT, and the output that TEXT shows. Raises an Error if TEXT lacks one of them."""
 
     def __init__(self, text, name, builds):
         self.text, self.name, self.builds = text, name, builds
         try:
             content = (TEXTS / text).read_text(encoding="utf-8")
-        except OSError as e:
-            raise core.Error(f"{text}: {e.strerror}") from None
+        except OSError as error:
+            raise core.Error(f"{text}: {error.strerror}") from None
         if text.endswith(".rst"):
             self.source = pieces_of_rst(content, name)
             self.output = pieces_of_rst(content, f"output of {name}")
@@ -121,13 +123,14 @@ class Program:
             self.source = pieces_of_man(content, "SRC", name)
             self.output = pieces_of_man(content, "OUTPUT", name)
         if not self.source:
-            raise core.Error(f"{text}: there is no program {name} in it")
+            raise core.Error(f"{text} has no program {name}")
         if not self.output:
-            raise core.Error(f"{text}: it does not say what {name} prints")
+            raise core.Error(f"{text} does not show the output of {name}")
         self.path = OUT / name
         self.path.write_text(self.source + "\n", encoding="utf-8")
 
     def binary(self, build):
+        """The path of the program of a build."""
         return OUT / f"{self.path.stem}_{build}"
 
     def compile(self, build):
@@ -143,6 +146,7 @@ class Program:
 
 
 def programs(direct):
+    """All programs, or with DIRECT those of direct dispatch's document, and the ABIs that each is built for."""
     guide = "Documentation/admin-guide/syscall-user-dispatch{}.rst"
     man = "man/{}.2const"
     if direct:
@@ -158,17 +162,17 @@ def programs(direct):
 
 
 def install_headers():
-    """Install the headers that the series edits, as programs include them."""
+    """Copy the headers that the series edits to HEADERS, under the names by which programs include them."""
     for name in ("linux/prctl.h", "linux/ptrace.h"):
         header = core.built("tree") / "include" / "uapi" / name
         if not header.is_file():
-            raise core.Error(f"there is no {header}; run: make tree")
+            raise core.Error(f"{header} is missing; run: make tree")
         (HEADERS / name).parent.mkdir(parents=True, exist_ok=True)
         (HEADERS / name).write_bytes(header.read_bytes())
 
 
 def run(binaries, more):
-    """Run all programs in one guest, with MORE in its environment; returns {name: (exit status, output)}."""
+    """Run all programs in one guest; returns {name: (exit status, output)}. MORE is added to the environment."""
     script = OUT / "all"
     script.write_text("#!/bin/sh\n" + "".join(
         f"echo '{MARK} {b.name}'\n./{b.name}\necho '{MARK} status' $?\n" for b in binaries))
@@ -184,7 +188,7 @@ def run(binaries, more):
 
 def main():
     if sys.argv[1:] not in ([], ["--build"], ["--direct"]):
-        raise core.Error("usage: documentation [--build | --direct]")
+        raise core.Error("usage: harness/do documentation [--build | --direct]")
     direct = sys.argv[1:] == ["--direct"]
     OUT.mkdir(parents=True, exist_ok=True)
     passed, failed, built = 0, 0, {}
@@ -192,11 +196,11 @@ def main():
     core.need_command("musl-gcc")
     install_headers()
 
-    def result(ok, what, why=""):
+    def result(ok, claim, reason=""):
         nonlocal passed, failed
         passed, failed = passed + ok, failed + (not ok)
-        print(f"{'ok' if ok else 'NOT OK'}: {what}")
-        for line in why.splitlines():
+        print(f"{'ok' if ok else 'NOT OK'}: {claim}")
+        for line in reason.splitlines():
             print(f"    {line}")
 
     for program in shown:
@@ -210,11 +214,11 @@ def main():
         seen = run(list(built), {"CONFIG": "direct"} if direct else {}) if built else {}
         for binary, program in built.items():
             status, output = seen.get(binary.name, (None, ""))
-            why = ""
+            reason = ""
             if status != 0 or output != program.output:
-                why = (f"exit status {status}; printed:\n{output}\n"
-                       f"{program.text} says:\n{program.output}")
-            result(not why, f"{binary.name} prints what {program.text} says", why)
+                reason = (f"exit status {status}; printed:\n{output}\n"
+                          f"{program.text} says:\n{program.output}")
+            result(not reason, f"{binary.name} prints the output that {program.text} shows", reason)
 
     print(f"{passed} passed, {failed} failed")
     return failed != 0

@@ -2,8 +2,9 @@
 """Build the HTML of the kernel's administrator's guide, by the kernel's own "make htmldocs".
 
 It fails if Sphinx warns about a file of the series. (Sphinx is newer than the
-kernel and also warns about other files.) Only that directory is built, so Sphinx
-cannot resolve references to documents elsewhere. This checks that they exist.
+kernel and also warns about other files.) Only the guide's directory is built, so
+Sphinx cannot resolve references to documents elsewhere. htmldocs.py checks that
+these exist.
 
 The result is build/<base>/htmldocs/Documentation/output/admin-guide/.
 
@@ -21,7 +22,7 @@ OUT = core.built("htmldocs")
 OUTPUT = OUT / "Documentation/output"
 LOG = OUT / "log"
 TREE = core.built("tree")
-# Sphinx takes what the conf.py of older kernels says of style sheets for all that there is, and loses the theme's.
+# In conf.py, older kernels set style sheets in a way that makes a newer Sphinx drop those of the theme.
 CONFIGURATION = """tags.add("subproject")
 html_context = {}
 html_css_files = ["theme_overrides.css"]
@@ -30,30 +31,31 @@ UNKNOWN = re.compile(r"WARNING: unknown document: '?/([^']*?)'?$")
 
 
 def build(documents):
-    """Run Sphinx. It warns about a document only when it reads it, so these documents are read again."""
+    """Run Sphinx; raises an Error if it fails. It must read these documents again to warn about them."""
     for document in documents:
         (OUTPUT / ".doctrees" / document).with_suffix(".doctree").unlink(missing_ok=True)
     (OUT / "conf.py").write_text(CONFIGURATION, encoding="utf-8")
     with open(LOG, "wb") as log:
-        # The kernel's makefiles call for "python", and look for the configuration from the directory on.
+        # The kernel's makefiles call "python" by default. SPHINX_CONF is relative to the guide's directory.
         done = subprocess.run(["make", "-C", TREE, f"O={OUT}", "PYTHON=python3", "SPHINXDIRS=admin-guide",
                                "SPHINX_CONF=../../../htmldocs/conf.py", "htmldocs"],
                               stdout=log, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         core.say(*LOG.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
-        raise core.Error(f"make htmldocs failed; the end of {core.shown(LOG)} stands above")
+        raise core.Error(f"make htmldocs failed; see the end of {core.shown(LOG)} above")
 
 
 def problems(document, log):
-    """The errors in a document, a path below Documentation/."""
-    said = [line for line in log if f"/Documentation/{document}:" in line]
+    """The errors in a document. DOCUMENT is a path below Documentation/, LOG the lines of Sphinx's log."""
     found = []
-    for line in said:
+    for line in log:
+        if f"/Documentation/{document}:" not in line:
+            continue
         unknown = UNKNOWN.search(line)
         if not unknown or not (TREE / "Documentation" / f"{unknown[1]}.rst").is_file():
             found.append(line)
     if not (OUTPUT / document).with_suffix(".html").is_file():
-        found.append("there is no page of it")
+        found.append("Sphinx made no page of it")
     return found
 
 
@@ -71,7 +73,7 @@ def main():
         build(documents)
     log = LOG.read_text(encoding="utf-8", errors="replace").splitlines()
     results = {f"Documentation/{document}": problems(document, log) for document in documents}
-    # Sphinx does not tell of a path that it leaves as it is.
+    # Sphinx does not report a path that it cannot turn into a link.
     named = set(re.findall(r"Documentation/[A-Za-z0-9_./-]+\.rst", "\n".join(re.findall(r"^\+(?!\+\+)(.*)$", text, re.M))))
     results["the documents that the series refers to"] = [f"{name} does not exist" for name in sorted(named)
                                                           if not (TREE / name).is_file()]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guest's files: a Wine as a cpio archive, and the scripts that run Windows programs.
 
-The guest's kernel unpacks the archive after its initramfs; /wine is then the root file system of Wine.
+The guest's kernel unpacks the archive after its initramfs. /wine is then the root file system of Wine.
 """
 
 import filecmp
@@ -12,31 +12,33 @@ import subprocess
 
 from harness import core
 
-# Wine loads these before it tells of any.
+# Wine loads these modules before it can log it, so its log never names them.
 EARLY = {"system32/ntdll.dll", "system32/apisetschema.dll"}
+# The path of the prefix in /wine.
 PREFIX = "/prefix"
 
 
 def install(source, target):
-    """Copy a file as a program, with the directories of TARGET."""
+    """Copy a file to TARGET, make it executable, and make the directories above it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     target.chmod(0o755)
 
 
 def link(source, target):
-    """Make TARGET another name of the file SOURCE."""
+    """Make TARGET a hard link to the file SOURCE."""
     target.unlink(missing_ok=True)
     os.link(source, target)
 
 
 def files_below(path):
-    """All files in and below a directory. Of a file, the file itself."""
-    return [file for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file() and not file.is_symlink()]
+    """All regular files below a directory. If PATH is a file, only that."""
+    found = [path] if path.is_file() else path.rglob("*")
+    return [file for file in found if file.is_file() and not file.is_symlink()]
 
 
 def gather_unix(wine, tree, *shared):
-    """Fill TREE with Wine's Linux programs, the SHARED files and directories, and an empty prefix."""
+    """Fill TREE with Wine's Linux programs, the SHARED files and directories, and a prefix without modules."""
     shutil.rmtree(tree, ignore_errors=True)
     for name in ("proc", "dev", "tmp", "root", "lib64", "prefix/drive_c/windows", "prefix/dosdevices"):
         (tree / name).mkdir(parents=True)
@@ -53,22 +55,22 @@ def gather_unix(wine, tree, *shared):
     prefix = wine.here(wine.prefix)
     for file in (prefix / ".update-timestamp", *prefix.glob("*.reg")):
         shutil.copy2(file, tree / "prefix")
-    # wineboot does not update a prefix again if this file has the date that it had here.
+    # wineboot updates the prefix unless this file has the date that .update-timestamp records.
     inf = f"{wine.share}/wine.inf"
     date = wine.here(inf).stat().st_mtime_ns
     os.utime(tree / inf.lstrip("/"), ns=(date, date))
 
 
 def gather(wine, tree, program, modules):
-    """Fill TREE with a Wine that has these modules, and with the program."""
+    """Fill TREE with the program, and a Wine that has only these modules. Raises an Error if the prefix lacks one."""
     gather_unix(wine, tree, f"{wine.share}/wine.inf", f"{wine.share}/nls")
     shutil.copy(program, tree / "prefix/drive_c")
-    # A module is found in the prefix, and then taken from where Wine has it.
+    # Wine looks for a module in the prefix, but loads the file from its own directory.
     windows = wine.here(wine.prefix) / "drive_c/windows"
     there = {str(file.relative_to(windows)).lower(): file for file in windows.rglob("*")}
     for module in sorted(EARLY | modules):
         if module not in there:
-            raise core.Error(f"Wine loads windows/{module}, but its prefix does not have it")
+            raise core.Error(f"Wine loads windows/{module}, but its prefix lacks it")
         name = there[module].relative_to(windows)
         copy, other = tree / "prefix/drive_c/windows" / name, tree / wine.windows.lstrip("/") / name.name.lower()
         install(there[module], copy)
@@ -80,7 +82,7 @@ def gather(wine, tree, program, modules):
 def gather_all(wine, tree):
     """Fill TREE with a whole Wine, for a program whose modules are not known.
 
-    It takes the guest's memory. So debug information is left out, and files that the prefix also has are not copied twice.
+    The files take up the guest's memory. So debug information is removed, and equal files of the prefix are hard links.
     """
     gather_unix(wine, tree, wine.share, wine.windows)
     modules = tree / wine.windows.lstrip("/")
@@ -94,7 +96,7 @@ def gather_all(wine, tree):
 
 
 def archive(tree, path):
-    """Write a tree as a cpio archive."""
+    """Write the tree as a cpio archive to the file PATH. Every file belongs to root."""
     names = sorted(str(file.relative_to(tree)) for file in tree.rglob("*"))
     with open(path, "wb") as file:
         subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], input="\n".join(names) + "\n", text=True,
@@ -102,7 +104,7 @@ def archive(tree, path):
 
 
 def initramfs(path, script, *archives):
-    """Make the initramfs PATH of the guest that runs the text SCRIPT. The kernel unpacks further archives over it."""
+    """Make the initramfs PATH of a guest that runs the shell script SCRIPT. It contains the archives at its end."""
     program = path.with_name("run-wine")
     program.write_text(script, encoding="utf-8")
     program.chmod(0o755)
@@ -114,7 +116,7 @@ def initramfs(path, script, *archives):
 
 
 def sample_script(wine, ways):
-    """The script that runs the sample program once for each way in which its calls come back."""
+    """The guest's script that runs the sample program once with each of WAYS in WINE_SYSCALL_DISPATCH."""
     return f"""#!/bin/sh
 echo "wine: kernel $(uname -r)"
 mount -t proc proc /wine/proc && mount --bind /dev /wine/dev || exit 125
@@ -130,17 +132,17 @@ for way in {" ".join(ways)}; do
 	echo "wine: processes with SIGSYS $(grep -c ':sigsys_handler system calls come by SIGSYS' /tmp/err)"
 	grep -v 'warn:seh:dispatch_exception' /tmp/err | head -n 100 | sed 's/^/stderr: /'
 	echo "wine: done"
-	# The next one finds a Wine that has just begun, as this one did.
+	# Each program starts with a new wineserver.
 	in_wine {wine.server} -k 2>/dev/null
 done
 """
 
 
 def program_script(wine, name, arguments):
-    """What the guest runs for a program of the user's in C:\\run.
+    """The guest's script that runs a program of the user's in C:\\run.
 
-    What it prints goes through a pipe, as Wine draws on a terminal. Busybox changes the directory. The messages of Wine's
-    own services, which find no devices here, are left out.
+    Its output goes through a pipe, because on a terminal Wine prints control sequences. Busybox changes the directory,
+    because chroot does not. The messages of Wine's own services are left out; they report devices that the guest lacks.
     """
     command = shlex.join([wine.loader, f"C:\\run\\{name}", *arguments])
     return f"""#!/bin/sh

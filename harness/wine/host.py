@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Wine on this machine: its parts, how to run its programs, and its prefix."""
+"""Wine on this machine: find its files, run its programs, and make its prefix."""
 
 import os
 import pathlib
@@ -9,17 +9,17 @@ import subprocess
 
 from harness import core
 
-# Wine's own build and the archives of it, which are the same for every base.
+# The build of Wine and its archives. They are the same for every base.
 PLACE = core.BUILD / "wine"
 LINKER = "/lib64/ld-linux-x86-64.so.2"
-# No browser, no .NET, no desktop's menus: Wine runs without them.
+# No .NET, browser or desktop menus: Wine runs without them.
 OVERRIDES = "mscoree,mshtml,winemenubuilder.exe="
-WANTED = ("Wanted is the directory that has bin/wine in it, of Wine 11.5 or later for x86-64;"
-          " without WINE= it is Debian's.")
+WANTED = ("WINE= must name the directory that contains bin/wine, of Wine 11.5 or later for x86-64."
+          " Without WINE=, Debian's Wine is used.")
 # The first Wine with Syscall User Dispatch.
 OLDEST = (11, 5)
 EM_X86_64 = 62
-# A program in the root file system $1. The program's end is awaited, then that of Wine's server $2.
+# Run a program in the root file system $1. Wait for the program, then for Wine's server $2.
 IN_ROOT = """root=$1 server=$2
 shift 2
 mount -t proc proc "${root%/}/proc" || exit
@@ -32,7 +32,7 @@ exit "$status"
 
 
 def once(stamp, inputs, make):
-    """Call make(), unless the file STAMP has the same inputs from an earlier call."""
+    """Call make(), unless the file STAMP shows that it succeeded with the same INPUTS, a string."""
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == inputs:
         return
     stamp.unlink(missing_ok=True)
@@ -41,13 +41,16 @@ def once(stamp, inputs, make):
 
 
 def logged(log, message, commands):
-    """Run commands one after the other; their output goes to LOG. If one fails, print the end of the log and raise an Error."""
+    """Run commands one after the other; their output goes to the file LOG.
+
+    If one fails, print the end of the log and raise an Error with MESSAGE.
+    """
     with open(log, "wb") as file:
         status = any(subprocess.run(command, env=os.environ | {"LC_ALL": "C"}, stdin=subprocess.DEVNULL, stdout=file,
                                     stderr=subprocess.STDOUT, check=False).returncode for command in commands)
     if status:
         core.say(*log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
-        raise core.Error(f"{message}; the end of {log} stands above")
+        raise core.Error(f"{message}; see the end of {log} above")
 
 
 def first(*paths):
@@ -58,8 +61,9 @@ def first(*paths):
 class Wine:
     """A Wine that can be run here.
 
-    ROOT is the root file system that it runs in. LOADER, SERVER, UNIX and WINDOWS (the directories of both kinds of
-    modules), SHARE and PREFIX are paths in it. WORK is the directory for what is made of it, NAME what people call it.
+    NAME is for messages. ROOT is the root file system that it runs in. These are paths in ROOT: the programs LOADER and
+    SERVER, the directory UNIX of the Linux modules, the directory SHARE of data, and the prefix PREFIX. WINDOWS, the
+    directory of the Windows modules, is derived from UNIX. WORK is the directory for files made from this Wine.
     """
 
     def __init__(self, name, root, loader, server, unix, share, prefix, work):
@@ -68,18 +72,18 @@ class Wine:
         self.windows = self.unix.removesuffix("-unix") + "-windows"
 
     def here(self, path):
-        """The path on this machine of a path in the root file system."""
+        """The path on this machine of a path in ROOT."""
         return pathlib.Path(self.root) / str(path).lstrip("/")
 
     def settings(self, prefix, path="/usr/bin"):
-        """Wine's environment, here and in the guest: a list of NAME=VALUE."""
+        """Wine's environment, here and in the guest: a list of NAME=VALUE. PREFIX and PATH are paths in ROOT."""
         return [f"HOME={prefix}", "USER=root", f"PATH={path}", "LC_ALL=C", "WINEARCH=win64", f"WINESERVER={self.server}",
                 f"WINEDLLOVERRIDES={OVERRIDES}", f"WINEPREFIX={prefix}"]
 
     def command(self, debug, *words):
-        """The command that runs these words here, with DEBUG as WINEDEBUG.
+        """The command that runs WORDS in ROOT, with DEBUG as WINEDEBUG.
 
-        They run in a namespace of processes of their own, so that none is left, whatever happens.
+        It has a PID namespace of its own, so that none of its processes survives it.
         """
         user = ["--user", "--map-root-user"] if os.getuid() else []
         return ["unshare", *user, "--mount", "--pid", "--fork", "--kill-child", "env", "-i",
@@ -87,7 +91,7 @@ class Wine:
                 "sh", "-c", IN_ROOT, "sh", self.root, self.server, *words]
 
     def check_namespaces(self):
-        """Raise an Error if Wine's programs cannot run here."""
+        """Raise an Error if Wine's programs cannot run in namespaces here."""
         done = subprocess.run(self.command("-all", self.server, "--version"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, errors="replace", check=False)
         if done.returncode:
@@ -96,12 +100,12 @@ class Wine:
                              " namespaces (sysctl kernel.unprivileged_userns_clone=1)")
 
     def make_prefix(self):
-        """Make a new prefix, without a display."""
+        """Make a new prefix. It needs no display. Raises an Error if that fails."""
         prefix = self.here(self.prefix)
         shutil.rmtree(prefix, ignore_errors=True)
         system = prefix / "drive_c/windows/system32"
         system.mkdir(parents=True)
-        # Debian has it in a package of its own, and its Wine's user32.dll needs it.
+        # Debian's user32.dll needs it, but it is not in the directory where Wine looks for it.
         zlib = self.here("/usr/x86_64-w64-mingw32/lib/zlib1.dll")
         if zlib.is_file():
             shutil.copy(zlib, system)
@@ -111,7 +115,7 @@ class Wine:
     def modules(self, program):
         """Run the sample once in the prefix, with calls by the exports only. Returns the modules that Wine loads.
 
-        They are paths below the prefix's windows/, in lower case.
+        They are paths below the prefix's windows/, in lower case. Raises an Error if the sample fails.
         """
         log = self.work / "exports.log"
         shutil.copy(program, self.here(self.prefix) / "drive_c")
@@ -121,11 +125,11 @@ class Wine:
                            log.read_text(encoding="utf-8", errors="replace"), re.I)
         modules = {module.lower().replace("\\\\", "/") for module in found}
         if "system32/kernel32.dll" not in modules:
-            raise core.Error(f"Wine does not tell which modules it loads; see {log}")
+            raise core.Error(f"Wine does not log which modules it loads; see {log}")
         return modules
 
     def libraries(self, *files):
-        """The libraries that the loader finds for these files. Wine does without the others."""
+        """The libraries that the loader finds for these files. Libraries that it does not find are optional."""
         found = {LINKER}
         for file in files:
             text = subprocess.run(self.command("-all", LINKER, "--list", file), stdout=subprocess.PIPE,
@@ -137,7 +141,7 @@ class Wine:
 
 
 def own(given):
-    """The user's Wine in the directory GIVEN. Raises an Error if it cannot be used."""
+    """The user's Wine in the directory GIVEN, the value of WINE. Raises an Error if it cannot be used."""
     wrong = f"WINE={given}"
     if not os.path.exists(given):
         raise core.Error(f"{wrong} does not exist. {WANTED}")
@@ -147,12 +151,12 @@ def own(given):
     loader = first(place / "bin/wine", place / "bin/wine64")
     server = first(place / "bin/wineserver", place / "bin/wineserver64")
     if not loader or not server:
-        raise core.Error(f"{wrong} is no Wine: there is no bin/wine, or no bin/wineserver. {WANTED}")
+        raise core.Error(f"{wrong} is no Wine: it has no bin/wine, or no bin/wineserver. {WANTED}")
     unix = first(*(place / library / "wine/x86_64-unix" for library in ("lib", "lib64", "lib/x86_64-linux-gnu")))
     if not unix or not (unix / "ntdll.so").is_file():
         others = {path.name for depth in ("", "*/", "*/*/") for path in place.glob(f"lib*/{depth}*-unix")}
-        raise core.Error(f"{wrong} is not for x86-64: there is no lib/wine/x86_64-unix/ntdll.so"
-                         f" (it has: {' '.join(sorted(others)) or 'none of its kind'}). {WANTED}")
+        raise core.Error(f"{wrong} is not for x86-64: it has no lib/wine/x86_64-unix/ntdll.so"
+                         f" (it has: {' '.join(sorted(others)) or 'no such directory'}). {WANTED}")
     with open(unix / "ntdll.so", "rb") as file:
         machine = int.from_bytes(file.read(20)[18:], "little")
     if machine != EM_X86_64:
@@ -177,7 +181,7 @@ def version(wine, wrong):
         raise core.Error(f"{wrong}: {wine.loader} --version fails: {said or 'it prints nothing'}")
     number = re.search(r"^wine-(\d+)(?:\.(\d+))?", said, re.M)
     if not number:
-        raise core.Error(f"{wrong}: {wine.loader} --version says '{said}', and not which Wine it is. {WANTED}")
+        raise core.Error(f"{wrong}: {wine.loader} --version prints '{said}', which is no version of Wine. {WANTED}")
     if tuple(int(part or 0) for part in number.groups()) < OLDEST:
         raise core.Error(f"{wrong} is Wine {number[0].removeprefix('wine-')}, too old:"
                          f" Syscall User Dispatch came with {'.'.join(map(str, OLDEST))}. {WANTED}")

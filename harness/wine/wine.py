@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run a Windows program with system calls of its own (samples/wine/raw.c) in a real Wine in the guest.
 
-The question is whether the calls reach ntdll or Linux. There are two controls. On Debian's own kernel, without the series, the
-calls must reach Linux if the kernel lacks the feature (5.10), and ntdll by SIGSYS if it has it (newer ones). By a Wine that
-does not use the feature, they must reach Linux. On our kernel with direct dispatch the program runs twice in one boot: by
-SIGSYS, and without. wine_verdict.py judges. build/<base>/wine/ keeps all output.
+The question is whether the calls reach ntdll or Linux. There are two controls. On Debian's own kernel, without the
+series, the calls must reach Linux if the kernel lacks the feature (5.10), and ntdll by SIGSYS if it has it (newer
+kernels). With a Wine that does not use the feature, they must reach Linux. On our kernel with direct dispatch, the
+program runs twice in one boot: with SIGSYS, then without. wine_verdict.py judges. build/<base>/wine/ keeps all output.
 
-The Wine is Debian's with a patched ntdll.so (harness/do wine-build), or an installation that WINE names. Such an installation
-does not use direct dispatch.
+The Wine is Debian's with a patched ntdll.so (harness/do wine-build), or an installation that WINE names. Such an
+installation does not use direct dispatch.
 
 With EXE=, a program of the user's runs in that Wine instead. Its output is printed, and its exit status returned.
 
@@ -16,9 +16,9 @@ Usage: harness/do wine
 
 Environment: WINE: an installation of 11.5 or later
              EXE: a 64-bit Windows program for the console; ARGS: its arguments; FILES: the files beside it;
-             CONFIG (x86_64): on which kernel; TIMEOUT (900): seconds after which the guest counts as hung
-             KERNEL_IMAGE: an existing kernel, instead of the one of make kernel
-             DIRECT_IMAGE: the same, instead of the one of make kernel CONFIG=direct
+             CONFIG (x86_64): the kernel's configuration; TIMEOUT (900): seconds after which the guest counts as hung
+             KERNEL_IMAGE: an existing kernel, used instead of the one of make kernel
+             DIRECT_IMAGE: an existing kernel, used instead of the one of make kernel CONFIG=direct
 """
 
 import collections
@@ -41,17 +41,18 @@ from harness.source.tree import debian_base
 from harness.wine import guest, host, wine_build, wine_verdict
 
 OUT = core.built("wine")
-# Wine returns to Windows code by iretq, which QEMU 7.2's emulation of SMAP takes for the kernel's reading user memory.
+# Wine returns to Windows code by iretq. With SMAP, QEMU 7.2 takes this for a kernel access to user memory.
 CPU = "max,smap=off"
 MEMORY = "2048M"
+# Seconds.
 TIMEOUT = 900
 COMPILER = "x86_64-w64-mingw32-gcc"
 SAMPLE = host.PLACE / "raw.exe"
-# The magic number of a 64-bit Windows program's machine, and of its 32-bit one; the flag of a DLL.
+# Values in the header of a Windows program: the machine numbers of x86-64 and of 32-bit x86, and the flag of a DLL.
 AMD64, I386, DLL = 0x8664, 0x014c, 0x2000
 
-# One boot: its name, the text of the step, the kernel, what the calls are to come back by in each run of the program, the
-# archives of Wine, what is to be expected of each run, and what else the guest is given.
+# One boot: its name, the text of the step, the kernel's path, the value of WINE_SYSCALL_DISPATCH in each run of the
+# program, the archives of Wine, the expectation of each run (wine_verdict.py), and more settings of the guest.
 Boot = collections.namedtuple("Boot", "name text kernel ways archives expected extra")
 
 
@@ -59,7 +60,7 @@ Boot = collections.namedtuple("Boot", "name text kernel ways archives expected e
 
 def check_program(path):
     """Raise an Error if a file is no Windows program that this Wine can run."""
-    wanted = "Wanted is a 64-bit Windows program (x86-64)"
+    wanted = "EXE= must name a 64-bit Windows program (x86-64)"
     if not os.path.exists(path):
         raise core.Error(f"EXE={path} does not exist. {wanted}")
     if not os.path.isfile(path):
@@ -76,7 +77,7 @@ def check_program(path):
     if machine == I386:
         raise core.Error(f"EXE={path} is a 32-bit Windows program; this Wine has no 32-bit part. {wanted}")
     if machine != AMD64:
-        raise core.Error(f"EXE={path} is for another machine (its number is {machine:#06x}). {wanted}")
+        raise core.Error(f"EXE={path} is for another machine (number {machine:#06x}). {wanted}")
     if int.from_bytes(header[22:], "little") & DLL:
         raise core.Error(f"EXE={path} is a DLL. {wanted}")
 
@@ -99,13 +100,13 @@ def check_environment():
 
 
 def check_image(path):
-    """Raise an Error if a variable names a missing kernel image."""
+    """Raise an Error if PATH, a kernel image, is named but missing."""
     if path and not os.path.isfile(path):
         raise core.Error(f"there is no kernel image {path}")
 
 
 def image(variable, configuration):
-    """The kernel that the variable names, or that of a configuration, which is built if it is missing or old."""
+    """The path of the kernel that VARIABLE names, or of the configuration's kernel, which is built if necessary."""
     path = os.environ.get(variable) or campaign.image(configuration)
     check_image(path)
     return path
@@ -114,10 +115,10 @@ def image(variable, configuration):
 # ---- the archives of Wine ----
 
 def archives(wine, work, inputs, make):
-    """The archives of a Wine, in the order in which they are unpacked.
+    """The paths of the archives of a Wine, in the order in which the guest unpacks them.
 
-    MAKE(tree) makes the first in the directory WORK, unless it exists with the same INPUTS. Debian's Wine has a second one,
-    with the patched ntdll.so.
+    The first one is in the directory WORK. If it was not made with the same INPUTS, a list of bytes, it is made:
+    MAKE(directory) fills the directory with its files. Debian's Wine has a second one, with the patched ntdll.so.
     """
     work.mkdir(parents=True, exist_ok=True)
     tree, archive = work / "tree", work / "wine.cpio"
@@ -151,9 +152,9 @@ def is_own():
 
 def run_program(wine, program, files, arguments):
     """Run a program in the guest. Returns its exit status, or that of harness/do boot if the guest does not end."""
-    kernel, work = image("KERNEL_IMAGE", os.environ.get("CONFIG") or "x86_64"), wine.work.with_name(f"{wine.work.name}-all")
-    wine.work = work
-    parts = archives(wine, work, [], lambda tree: guest.gather_all(wine, tree))
+    kernel = image("KERNEL_IMAGE", os.environ.get("CONFIG") or "x86_64")
+    wine.work = wine.work.with_name(f"{wine.work.name}-all")
+    parts = archives(wine, wine.work, [], lambda tree: guest.gather_all(wine, tree))
     out = OUT / "exe"
     shutil.rmtree(out, ignore_errors=True)
     place = out / "tree/wine/prefix/drive_c/run"
@@ -164,7 +165,8 @@ def run_program(wine, program, files, arguments):
     initrd = out / "initrd.cpio"
     guest.initramfs(initrd, guest.program_script(wine, program.name, arguments), *parts, out / "wine.cpio")
     core.say(f"* Running {program.name} in the guest, by {wine.name}")
-    # The archive is there twice for a moment, and its half of the memory is all that the root file system can have.
+    # The archive and the files unpacked from it need memory at the same time. The root file system may use half of the
+    # memory.
     os.environ["MEM"] = f"{1024 + 3 * (initrd.stat().st_size >> 20)}M"
     run = Guest(kernel, initrd, "run", out, timeout=int(os.environ.get("TIMEOUT") or TIMEOUT))
     status = run.boot()
@@ -172,13 +174,14 @@ def run_program(wine, program, files, arguments):
     if status:
         return status
     status = int(re.search(r"^guest: end \S+ status (\d+)", run.verdict.read_text(encoding="utf-8", errors="replace"), re.M)[1])
-    core.say(f"{program.name} exited with status {status}. (Linux has the lowest 8 bits of it.)")
+    core.say(f"{program.name} exited with status {status}. (Linux keeps only the lowest 8 bits.)")
     return status
 
 
 # ---- the sample ----
 
 def compile_sample():
+    """Compile samples/wine/raw.c to SAMPLE."""
     core.need_command(COMPILER)
     subprocess.run([COMPILER, "-O2", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror",
                     "-D__USE_MINGW_ANSI_STDIO=1", "-s", "-Wl,--no-insert-timestamp", "-o", SAMPLE,
@@ -186,22 +189,23 @@ def compile_sample():
 
 
 def boots(wine):
-    """The boots of the sample. All that they need is made first."""
+    """Yield the boots of the sample. Kernels, archives and the sample are made first."""
     wine.work.mkdir(parents=True, exist_ok=True)
     compile_sample()
     ours, stock = image("KERNEL_IMAGE", "x86_64"), OUT / "stock"
     direct = None if is_own() else image("DIRECT_IMAGE", "direct")
-    # Debian's newest kernel of the series.
+    # Debian's newest kernel for this series.
     base = bases.find(debian_base().series)
     debian_kernel.fetch(stock, base.values.get("images", base["suite"]), "linux-image-cloud-amd64", f"{base.series}.")
     parts = archives(wine, wine.work, [SAMPLE.read_bytes()],
                      lambda tree: guest.gather(wine, tree, SAMPLE, wine.modules(SAMPLE)))
     version = (stock / "package").read_text(encoding="utf-8").strip().partition("_")[2]
-    # Without a choice, that is what a Wine does by itself.
+    # Debian's patched Wine uses SIGSYS by default, and reports it. An installation of the user's does not report it.
     way = "ntdll" if is_own() else "signal"
     yield Boot("ours", f"Running {wine.name}, CPU model {CPU}, on our kernel", ours, ["default"], parts,
                [way], {})
-    # Its warnings are not for us to judge. It rewrites its code more often than QEMU's emulation, with two CPUs, can take.
+    # A warning of Debian's kernel is no failure. It has one CPU: it patches its code more often than QEMU's emulation
+    # can handle with two CPUs.
     yield Boot("stock", f"The same on Debian's own {version}, without the series", stock / "vmlinuz", ["default"], parts,
                [way if base.series in bases.newer_series() else "linux"], {"append": "panic_on_warn=0", "SMP": "1"})
     if not is_own():
@@ -212,7 +216,7 @@ def boots(wine):
 
 
 def run_boot(wine, boot):
-    """Boot a guest that runs the sample. The judge reads its output, even an empty one, and none of an earlier run."""
+    """Boot a guest that runs the sample. The output of an earlier run is removed first, so that it is never judged."""
     out = OUT / boot.name
     out.mkdir(parents=True, exist_ok=True)
     initrd = out / "initrd.cpio"
@@ -234,7 +238,7 @@ def main():
     for variable in ("KERNEL_IMAGE", "DIRECT_IMAGE"):
         if os.environ.get(variable):
             os.environ[variable] = os.path.realpath(os.environ[variable])
-    # The guests are what stands here, whatever the caller's environment has.
+    # The guests do not depend on the caller's environment, except for ACCEL.
     campaign.begin("wine", keep=["ACCEL"])
     os.environ.update(QEMU_CPU=CPU, MEM=MEMORY, SMP="2")
     for place in (OUT, host.PLACE):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Make Debian trixie's Wine, from the machine's own mirror, in build/wine.
+"""Make Debian trixie's Wine in build/wine, from the mirror of Debian that this machine uses.
 
 build/wine/root is a root file system with Wine and its libraries.
-build/wine/ntdll.so is the patched ntdll.so, with the patches of samples/wine. A
-step is repeated only if its inputs changed.
+build/wine/ntdll.so is built with the patches of samples/wine. A step is
+repeated only if its inputs changed.
 
 Usage: harness/do wine-build
 """
@@ -19,15 +19,15 @@ from harness.packages import apt
 from harness.wine.host import PLACE, Wine, logged, once
 
 SUITE = "trixie"
-# The patches are for this one.
+# The patches are for this version.
 WANTED = "10.0~repack-"
 # Wine, and the libraries that it and its ntdll.so are linked with. zlib1.dll is a Windows library.
 PACKAGES = ("wine64", "libwine", "libc6", "libgcc-s1", "libunwind8", "liblzma5", "libz-mingw-w64")
 REMEDY = f"Wine comes from Debian's {SUITE}. Another way: make wine WINE=<installation of Wine 11.5 or later>"
-# In this order, one on top of the other.
+# They apply in this order.
 PATCHES = [core.ROOT / "samples/wine" / name for name in ("ntdll.patch", "ntdll-direct.patch")]
 MODULES = "/usr/lib/x86_64-linux-gnu/wine"
-# Where Debian's package has its files: Wine finds one from the other by these.
+# The paths of Debian's package. Wine derives from them where its other files are.
 CONFIGURE = ["--bindir=/usr/lib/wine", f"--libdir={MODULES}", "--datarootdir=/usr/share/wine", "--enable-win64",
              "--disable-tests", "--without-mingw", "--without-x", "--without-freetype"]
 ROOT, DOWNLOAD, SOURCE, NTDLL = PLACE / "root", PLACE / "download", PLACE / "src", PLACE / "ntdll.so"
@@ -35,13 +35,13 @@ DOWNLOADED = PLACE / "downloaded"
 
 
 def versions():
-    """{package: version} in the suite or, without a mirror, of the earlier download."""
+    """{package: version} in the suite. If the mirror does not answer, those of the earlier download, or an Error."""
     try:
         apt.lists(SUITE, "amd64", REMEDY, sources=True)
     except core.Error as error:
         if not DOWNLOADED.is_file():
             raise
-        core.say(f"* {error}", f"* Whether there is a newer Wine than the one in {PLACE} is not known; taking that.")
+        core.say(f"* {error}", f"* Using the Wine in {PLACE}; a newer one may exist.")
         return dict(line.split("=", 1) for line in DOWNLOADED.read_text(encoding="utf-8").splitlines())
     found = {package: apt.show(SUITE, "amd64", package).get("Version") for package in PACKAGES}
     for package, version in found.items():
@@ -51,24 +51,24 @@ def versions():
 
 
 def download(packages):
-    """Download Wine, its libraries and its source."""
+    """Download Wine, its libraries and its source. PACKAGES is {package: version}."""
     core.need_space(PLACE, 4000, "Wine, its source and a prefix")
     version = packages["libwine"]
     with core.step(f"Downloading Debian's Wine {version} and its source (150 MB)"):
         shutil.rmtree(DOWNLOAD, ignore_errors=True)
         apt.download(SUITE, "amd64", DOWNLOAD, REMEDY, *(f"{name}={number}" for name, number in packages.items()))
-        # A rebuild of the binary packages has the source of the version before.
+        # Binary packages that were rebuilt (+bN) have the source of the version without +bN.
         apt.download_source(SUITE, "amd64", DOWNLOAD, REMEDY, f"wine={version.partition('+b')[0]}")
 
 
 def unpack():
-    """Make the root file system of the packages."""
+    """Make the root file system ROOT from the packages."""
     shutil.rmtree(ROOT, ignore_errors=True)
     for name in ("proc", "dev", "tmp", "root", "prefix", "usr/bin"):
         (ROOT / name).mkdir(parents=True)
     for deb in sorted(DOWNLOAD.glob("*.deb")):
         apt.unpack(deb, ROOT)
-    # Debian's base-files has these.
+    # These links are in Debian's base-files, which is not downloaded.
     for name in ("bin", "lib", "lib64"):
         if not os.path.lexists(ROOT / name):
             (ROOT / name).symlink_to(f"usr/{name}")
@@ -86,7 +86,7 @@ def placeholders():
     names = re.findall(r"^ ([^*\n]*)$", excluded[0], re.M) if excluded else []
     names += ["include/wine/wgl.h", "include/wine/wgl_driver.h"]
     names += [f"nls/{name}" for name in re.findall(r"[a-z0-9_]+\.nls", text("nls/Makefile.in"))]
-    # The pictures are links to other pictures, which debian/rules makes.
+    # debian/rules makes these pictures, as links to others.
     names += re.findall(r"^\tln -sf .*\.svg (.*\.svg)$", text("debian/rules"), re.M)
     for name in names:
         if not (SOURCE / name).exists():
@@ -95,7 +95,7 @@ def placeholders():
 
 
 def configure():
-    """The commands that unpack and configure the source."""
+    """Yield the commands that unpack and configure the source."""
     shutil.rmtree(SOURCE, ignore_errors=True)
     yield ["dpkg-source", "--no-copy", "-x", next(DOWNLOAD.glob("wine_*.dsc")), SOURCE]
     inside = ["env", "-C", SOURCE]
@@ -109,7 +109,7 @@ def configure():
 
 
 def compile_ntdll():
-    """The commands that patch the source and build ntdll.so. They remove any other edit of the source."""
+    """Yield the commands that patch the source and build ntdll.so. They drop any other edit of the patched files."""
     for name in {name for patch in PATCHES for name in re.findall(r"^\+\+\+ b/(.*)$", patch.read_text(encoding="utf-8"), re.M)}:
         file, pristine = SOURCE / name, SOURCE / f"{name}.pristine"
         if not pristine.exists():
@@ -123,14 +123,14 @@ def compile_ntdll():
 
 
 def step(text, name, message, commands):
-    """Run the commands of a step, with the log PLACE/NAME.log."""
+    """Run the commands of a step, with the log PLACE/NAME.log. A failure raises an Error with MESSAGE."""
     log = PLACE / f"{name}.log"
     with core.step(f"{text} (log: {log})"):
         logged(log, message, commands())
 
 
 def build():
-    """Make everything. Returns Debian's Wine, without the patches."""
+    """Make all of it, unless it is up to date. Returns Debian's Wine, without the patches."""
     with core.locked("wine-build"):
         PLACE.mkdir(parents=True, exist_ok=True)
         packages = versions()

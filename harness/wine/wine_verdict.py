@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """Judge where a Windows program's own system calls arrived, under Wine in the guest.
 
-Reads DIR/RUN/console.log for each named run. Its expectation is one of: RUN=ntdll,
-every call reached Wine's ntdll.so; RUN=signal, they did so by SIGSYS; RUN=direct,
-they did so without SIGSYS; RUN=linux, every call reached the Linux kernel. Calls by
-the exports must work in every run. Otherwise the set-up is broken, and nothing else
-is judged. If the program ran several times in one boot, RUN=signal,direct has an
-expectation for each, and the times are printed side by side. The last line counts
-the subjects: calls, exceptions, threads, the end.
+Usage: harness/do wine-verdict --runs DIR RUN=EXPECTED[,EXPECTED]...
+
+It reads DIR/RUN/console.log of each run. An expectation is one of:
+  ntdll    every call reached Wine's ntdll.so
+  signal   every call reached ntdll.so, by SIGSYS
+  direct   every call reached ntdll.so, without SIGSYS
+  linux    every call reached the Linux kernel
+
+Calls by the exports must work in every run. Otherwise the set-up is broken, and
+nothing else is judged. If the program ran several times in one boot, each run has
+an expectation, as in RUN=signal,direct, and the times are printed side by side. The
+last line counts the subjects: calls, exceptions, threads, the end.
 """
 
 import argparse
@@ -19,11 +24,11 @@ from harness import core
 from harness.judge import judge
 
 
-# What samples/wine/raw.c calls, and what else it looks at, in the order in which it prints.
+# The calls that samples/wine/raw.c makes, and the other subjects that it tests, in the order of its output.
 EXPORTS = ("NtWriteFile", "NtAllocateVirtualMemory", "NtQueryPerformanceCounter")
 SUBJECTS = (*EXPORTS, "none", "exceptions", "threads")
 LAST = "NtTerminateProcess"
-# Its exit status: a raw NtTerminateProcess gives the one, an ordinary exit after that call the other.
+# Its exit status: by a raw NtTerminateProcess that ended it, or by an ordinary exit after that call failed.
 BY_RAW_CALL, BY_EXPORT = 42, 43
 
 TALLY = re.compile(r"raw: (raw|export) (\w+) ntdll (\d+) linux (\d+) wrong (\d+) first (?:0x)?([0-9a-f]+)"
@@ -34,10 +39,10 @@ CAME_BACK = re.compile(rf"raw: raw {LAST} came back (?:0x)?([0-9a-f]+)$")
 STATUS = re.compile(r"wine: ended with status (\d+)$")
 VERSION = re.compile(r"wine: kernel (\S+)$")
 BEGIN = re.compile(r"wine: begin \S+$")
-# Each tells of its first, with samples/wine/ntdll-direct.patch.
+# With samples/wine/ntdll-direct.patch, each process reports its first SIGSYS.
 SIGSYS = re.compile(r"wine: processes with SIGSYS (\d+)$")
 
-# What may be expected: in other words.
+# The expectations, and how messages describe them.
 EXPECTED = {"ntdll": "ntdll.so", "signal": "ntdll.so, by SIGSYS", "direct": "ntdll.so, without a SIGSYS", "linux": "Linux"}
 
 
@@ -46,7 +51,7 @@ class Broken(Exception):
 
 
 def answer(result):
-    """A result as text."""
+    """A result as text: -ERROR for an error of Linux, otherwise a hexadecimal number."""
     if result >= 1 << 63 and (1 << 64) - result < 4096:
         number = (1 << 64) - result
         return f"-{errno.errorcode.get(number, number)}"
@@ -54,7 +59,7 @@ def answer(result):
 
 
 def read_runs(path, count):
-    """A guest's output, in a part for each run of the program. The first part begins with the boot."""
+    """The lines of a guest's output: at least COUNT lists, one for each run of the program. The first has the boot."""
     lines = judge.read_lines(os.path.join(path, "console.log"), "the console")
     begins = [i for i, line in enumerate(lines) if BEGIN.match(line)][1:]
     parts = [lines[i:j] for i, j in zip([0, *begins], [*begins, len(lines)])]
@@ -62,7 +67,7 @@ def read_runs(path, count):
 
 
 class Run:
-    """A guest's output in one run of the program."""
+    """One run of the program: the LINES of its output, how it is EXPECTED to end, and the results."""
 
     def __init__(self, name, expected, lines, splats):
         self.name, self.expected, self.lines = name, expected, lines
@@ -80,10 +85,11 @@ class Run:
         self.splats = report.failures
 
     def found(self, pattern):
+        """The first line that matches a pattern, as a match, or None."""
         return next((m for m in map(pattern.match, self.lines) if m), None)
 
     def check_setup(self):
-        """Check that there is a Wine and that Windows programs run in it."""
+        """Raise Broken unless the program started, and its calls by the exports work."""
         if "raw: begin" not in self.lines:
             raise Broken("the Windows program did not start")
         for line in self.lines:
@@ -98,11 +104,12 @@ class Run:
         if "raw: exports end" not in self.lines:
             raise Broken("the calls by way of the exports have no end")
 
-    def result(self, what, good, why):
+    def result(self, subject, good, reason):
+        """Count a subject as passed, or add it to the failures with the reason."""
         if good:
             self.passed += 1
         else:
-            self.failures.append(f"{what}: {why}")
+            self.failures.append(f"{subject}: {reason}")
 
     def check_calls(self):
         """Check that each raw call reached the expected server, in the expected way."""
@@ -132,10 +139,10 @@ class Run:
             self.result("the way", match and (match[1] != "0") == (self.expected == "signal"),
                         f"processes that were sent a SIGSYS: {match[1]}" if match else "no result")
         self.result("the kernel", not self.splats, self.splats and self.splats[0][0])
-        self.result("the guest", "wine: done" in self.lines, "it did not come to its end")
+        self.result("the guest", "wine: done" in self.lines, "it did not end")
 
     def table(self):
-        """The table of the calls, the servers that they reached, and their times."""
+        """Yield the lines of a table: the calls, how many reached ntdll and Linux, and their times."""
         yield (f"{'call':26} {'number':>7} {'calls':>6} {'ntdll':>6} {'Linux':>6}  {'answer':12}"
                f" {'ticks':>9} {'(least, most)':>18} {'by export':>9}")
         for subject in SUBJECTS:
@@ -151,17 +158,17 @@ class Run:
         match, back = self.found(STATUS), self.found(CAME_BACK)
         if match:
             by_raw_call = match[1] == str(BY_RAW_CALL)
-            what = answer(int(back[1], 16)) if back else "the end" if by_raw_call else "none"
-            yield (f"{LAST:26} {hex(self.numbers.get(LAST, 0)):>7} {1:6} {int(by_raw_call):6} {int(bool(back)):6}  {what}")
+            result = answer(int(back[1], 16)) if back else "the end" if by_raw_call else "none"
+            yield (f"{LAST:26} {hex(self.numbers.get(LAST, 0)):>7} {1:6} {int(by_raw_call):6} {int(bool(back)):6}"
+                   f"  {result}")
 
     def excerpt(self):
-        """The end of the output, which helps to find the cause."""
-        said = [line for line in self.lines if line.strip()]
-        return said[-15:]
+        """The last 15 lines of the output that are not empty, which help to find the cause."""
+        return [line for line in self.lines if line.strip()][-15:]
 
 
 def side_by_side(runs):
-    """The ticks of the CPU's counter that the calls took in each run of one boot: median, least and most."""
+    """Yield the lines of a table: the TSC ticks of the calls in each run of one boot, as median, least and most."""
     yield (f"{'ticks a call':26}" + "".join(f" {'by ' + run.expected:>9} {'(least, most)':>18}" for run in runs)
            + f" {'by export':>9}")
     for subject in SUBJECTS:
@@ -174,7 +181,7 @@ def side_by_side(runs):
 
 
 def verdict(directory, expected, splats=judge.SPLAT_LIST):
-    """Judge the runs in a directory, {run: [expectation of each run of the program]}. Returns the exit status."""
+    """Judge the runs in a directory: {run: [expectation of each run of the program]}. Returns the exit status."""
     passed = failed = 0
     for name, ways in expected.items():
         good, bad = verdict_of(directory, name, ways, splats)
@@ -184,11 +191,11 @@ def verdict(directory, expected, splats=judge.SPLAT_LIST):
 
 
 def verdict_of(directory, run_name, ways, splats):
-    """Judge one run; returns how many subjects passed and failed."""
+    """Judge one run with the expectations WAYS; returns (passed, failed), numbers of subjects."""
     passed = failed = 0
     parts = read_runs(os.path.join(directory, run_name), len(ways))
     if len(parts) > len(ways):
-        raise core.Error(f"{run_name}: the program ran {len(parts)} times, and {len(ways)} were to be")
+        raise core.Error(f"{run_name}: the program ran {len(parts)} times instead of {len(ways)}")
     version = next((m[1] for m in map(VERSION.match, parts[0]) if m), "?")
     runs = []
     for way, lines in zip(ways, parts):
@@ -200,15 +207,15 @@ def verdict_of(directory, run_name, ways, splats):
             print("\n".join(run.table()))
         except Broken as why:
             failed += 1
-            print(f"BROKEN: {name}: {why}. The set-up does not work; that says nothing of the feature.",
-                  *(f"The kernel: {what}" for what, _ in run.splats),
+            print(f"BROKEN: {name}: {why}. The set-up does not work, so the feature was not judged.",
+                  *(f"The kernel: {splat}" for splat, _ in run.splats),
                   f"The end of {directory}/{run_name}/console.log:", *run.excerpt(), sep="\n    ")
             continue
         run.check_calls()
         for line in run.failures:
             print(f"FAILED: {name}: {line}")
         if not run.failures:
-            print(f"as it should be: {run.passed} subjects")
+            print(f"as expected: {run.passed} subjects")
         passed, failed = passed + run.passed, failed + len(run.failures)
         runs.append(run)
     head, *rows = side_by_side(runs)
@@ -218,7 +225,7 @@ def verdict_of(directory, run_name, ways, splats):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Judge what a Windows program's own system calls came to.")
+    parser = argparse.ArgumentParser(description="Judge where a Windows program's own system calls arrived.")
     parser.add_argument("--runs", required=True, metavar="DIR")
     parser.add_argument("--splats", default=judge.SPLAT_LIST, metavar="FILE")
     parser.add_argument("runs_named", nargs="+", metavar="RUN=EXPECTED[,EXPECTED]...",
@@ -229,5 +236,5 @@ def main():
         name, _, several = word.partition("=")
         expected[name] = several.split(",")
         if not set(expected[name]) <= set(EXPECTED):
-            parser.error(f"{word}: what is to be expected, {', '.join(EXPECTED)}?")
+            parser.error(f"{word}: an expectation must be one of {', '.join(EXPECTED)}")
     return verdict(options.runs, expected, options.splats)

@@ -4,8 +4,8 @@
 In DIR, console.log has the output of the first serial port and verdict.log that of the second. nonce has the word that
 marks a genuine verdict, and qemu.log QEMU's own messages. The program qemu.sh boots the same guest again.
 
-Environment: QEMU_CPU (max), QEMU_ARGS, APPEND, MEM (1024M), SMP (2), ACCEL (tcg; kvm is tried, and given up if
-the guest does not start).
+Environment: QEMU_CPU (max), QEMU_ARGS, APPEND, MEM (1024M), SMP (2), ACCEL (tcg; with kvm, the guest is emulated
+by tcg if it does not start on KVM).
 
 Exit status: 0 the guest finished by itself; 124 it hung and was killed; 125 it stopped without finishing (a
 panic); 2 QEMU failed, or bad usage.
@@ -27,18 +27,19 @@ import time
 from harness import core
 
 HUNG, STOPPED = 124, 125
-# Seconds: a person may take any time in a shell.
+# The time limit of each mode, in seconds; 0 is no limit.
 TIMEOUTS = {"check": 1800, "run": 600, "shell": 0}
-# Seconds that a guest on KVM may take for its first sign of life.
+# A guest on KVM must write to its verdict within so many seconds.
 KVM_PATIENCE = 15
 
 
 def setting(name, default):
+    """An environment variable, or the default if it is not set or empty."""
     return os.environ.get(name) or default
 
 
 def check_environment():
-    """Raise an Error if a variable has an impossible value."""
+    """Raise an Error if ACCEL, SMP or MEM has an impossible value."""
     for name, default, pattern, expected in (
             ("ACCEL", "tcg", "tcg|kvm", "neither tcg nor kvm"),
             ("SMP", "2", "[1-9][0-9]*", "not a number of CPUs"),
@@ -51,7 +52,11 @@ class Guest:
     """One boot. OUT is the directory for its files."""
 
     def __init__(self, kernel, initrd, mode, out, append="", timeout=None, count=False):
-        """TIMEOUT is in seconds. COUNT: the time stamp counter of an emulated guest, which has one CPU, counts instructions."""
+        """KERNEL and INITRD are paths, MODE is a key of TIMEOUTS, and APPEND has more words for the kernel's command line.
+
+        TIMEOUT is in seconds; 0 is no limit, None is that of the mode. COUNT: if the guest is emulated, its time stamp
+        counter counts instructions, and it has one CPU by default. Raises an Error if a file, QEMU or a variable is wrong.
+        """
         check_environment()
         for path, name in ((kernel, "kernel image"), (initrd, "initramfs")):
             if not os.path.isfile(path):
@@ -66,9 +71,9 @@ class Guest:
         self.qemu = None
 
     def command_line(self, append):
-        """The kernel's command line. An oops or a warning ends the guest, and the verdict then lacks its end."""
+        """The kernel's command line. An oops or a warning ends the guest, so its verdict has no end."""
         words = ["console=ttyS0",
-                 # On a busy host the emulated timer may look dead to the kernel's check at boot.
+                 # On a busy host, the kernel's check of the emulated timer may fail at boot.
                  "no_timer_check",
                  "panic_on_warn=1", "oops=panic", "panic=-1", f"guest.mode={self.mode}", f"guest.nonce={self.nonce}"]
         if self.mode != "check":
@@ -81,15 +86,16 @@ class Guest:
         """QEMU's options for the first serial port."""
         if self.mode == "check":
             return ["-serial", f"file:{self.console}"]
-        # signal=on: Ctrl-C ends the guest. In a shell, Ctrl-C belongs to the guest.
+        # With signal=on, Ctrl-C ends QEMU. In a shell, Ctrl-C goes to the guest.
         more = "signal=on" if self.mode == "run" else "mux=on,signal=off"
         options = ["-chardev", f"stdio,id=console,{more},logfile={self.console}", "-serial", "chardev:console"]
         return options + (["-mon", "chardev=console"] if self.mode == "shell" else [])
 
     def command(self, accel):
+        """QEMU's command line for the accelerator tcg or kvm."""
         emulated_count = accel == "tcg" and self.count
         cpus = setting("SMP", "1" if emulated_count else "2")
-        # A socket each: of a socket's cores the old tables, which kernels without ACPI read, list the first only.
+        # One socket for each CPU: kernels without ACPI read tables that list only the first core of a socket.
         return ["qemu-system-x86_64", "-accel", accel, "-cpu", setting("QEMU_CPU", "max"), "-m", setting("MEM", "1024M"),
                 "-smp", f"{cpus},sockets={cpus},cores=1,threads=1", "-nodefaults", "-no-user-config", "-display", "none",
                 "-vga", "none", "-no-reboot", "-kernel", str(self.kernel), "-initrd", str(self.initrd), "-append", self.words,
@@ -97,6 +103,7 @@ class Guest:
                 *(["-icount", "shift=0,sleep=off"] if emulated_count else []), *os.environ.get("QEMU_ARGS", "").split()]
 
     def start(self, accel):
+        """Start QEMU, and write the script with its command."""
         for path in (self.console, self.verdict):
             path.write_bytes(b"")
         command, script = self.command(accel), self.out / "qemu.sh"
@@ -106,12 +113,13 @@ class Guest:
             self.qemu = subprocess.Popen(command, stderr=log)
 
     def stop(self):
+        """Kill QEMU if it runs."""
         if self.qemu and self.qemu.poll() is None:
             self.qemu.kill()
             self.qemu.wait()
 
     def wait(self, seconds, until_heard=False):
-        """Wait until QEMU ended, or the verdict has content; False after so many seconds. 0 waits for ever."""
+        """Wait until QEMU ends or, with UNTIL_HEARD, the verdict has content. False after the time limit; 0 is none."""
         end = time.monotonic() + seconds
         while self.qemu.poll() is None:
             if until_heard and self.verdict.stat().st_size:
@@ -122,10 +130,11 @@ class Guest:
         return True
 
     def messages(self):
+        """QEMU's own messages."""
         return (self.out / "qemu.log").read_text(encoding="utf-8", errors="replace").strip()
 
     def try_kvm(self):
-        """Start on KVM. Returns why it cannot be used, or nothing."""
+        """Start on KVM. Returns the reason if that fails, otherwise an empty text."""
         if not os.access("/dev/kvm", os.W_OK):
             return "/dev/kvm cannot be used here"
         self.start("kvm")
@@ -154,10 +163,12 @@ class Guest:
                 self.stop()
 
     def attend(self):
-        why = self.try_kvm() if setting("ACCEL", "tcg") == "kvm" else None
-        if why:
-            core.say(f"ACCEL=kvm: {why}; emulating instead (slower).")
-        if why or why is None:
+        """Start QEMU and wait for its end; returns the exit status."""
+        kvm = setting("ACCEL", "tcg") == "kvm"
+        reason = self.try_kvm() if kvm else ""
+        if reason:
+            core.say(f"ACCEL=kvm: {reason}; emulating instead (slower).")
+        if reason or not kvm:
             self.start("tcg")
         if not self.wait(self.timeout):
             self.stop()
@@ -169,14 +180,14 @@ class Guest:
             raise core.Error(f"QEMU failed (status {self.qemu.returncode}); its message stands above")
         if not re.search(f"^guest: end {self.nonce} status ", self.verdict.read_text(encoding="utf-8", errors="replace"), re.M):
             self.show_console()
-            core.say("The guest stopped before it had finished: a panic, or an init that died.")
+            core.say("The guest stopped before it finished: its kernel panicked, or its init ended.")
             return STOPPED
         return 0
 
 
 @contextlib.contextmanager
 def kept_terminal():
-    """A killed QEMU leaves the terminal raw: restore it."""
+    """Restore the terminal's settings, because a killed QEMU leaves it raw."""
     state = termios.tcgetattr(sys.stdin) if sys.stdin and sys.stdin.isatty() else None
     try:
         yield
@@ -187,7 +198,7 @@ def kept_terminal():
 
 @contextlib.contextmanager
 def ended_by_signals():
-    """A signal that ends this process ends QEMU first."""
+    """Turn the signals that end this process into SystemExit, so that QEMU is stopped first."""
     def end(number, _):
         sys.exit(128 + number)
 
@@ -210,12 +221,12 @@ def main():
         check_environment()
         return 0
     parser = argparse.ArgumentParser(description="Boot a kernel under QEMU and wait for its end.", allow_abbrev=False,
-                                     epilog="--check alone only looks at the environment.")
+                                     epilog="--check as the only option checks the environment variables, and boots nothing.")
     parser.add_argument("--kernel", required=True, metavar="IMAGE")
     parser.add_argument("--initrd", required=True, metavar="FILE")
     parser.add_argument("--mode", required=True, choices=TIMEOUTS)
     parser.add_argument("--out", required=True, metavar="DIR")
-    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="0 waits for ever")
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="the time limit; 0 is none")
     parser.add_argument("--append", default="", metavar="WORDS", help="more words for the kernel's command line")
     parser.add_argument("--count", action="store_true", help="let the time stamp counter of an emulated guest count instructions")
     options = parser.parse_args()

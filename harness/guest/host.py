@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Run the selftests on the kernel that runs here now, and tell which rules of the contract it keeps.
+"""Run the selftests on the kernel that runs here now, and print which rules of the contract it keeps.
 
 Usage: harness/do host
 
 No guest and no kernel is built. The tests change no setting of the machine: they run without privileges, as "nobody" if
-this command runs as root. Tests that need more are skipped, and counted with their reasons. The rules marked as ours in
-the guide are not kept by newer kernels without the series. A rule that newer kernels should keep, and this one does not,
-is unexpected, and so is a program that hangs or breaks off. The exit status is 1 then.
+this command runs as root. Tests that need privileges are skipped, and counted with their reasons. A kernel without the
+series may break the rules that the guide marks as ours. If it breaks another rule, or a program hangs or stops early,
+the exit status is 1.
 
-BENCH=1 in the environment measures instead, in nanoseconds of this machine: calls of a thread that is not armed, exempt
-calls, allowed calls, and each way to intercept a call. The program stays on one CPU, and the measures take turns. The
+BENCH=1 in the environment measures instead, in nanoseconds: calls of a thread that is not armed, exempt calls, allowed
+calls, and each way to intercept a call. The program stays on one CPU, and runs a batch of each measure in turn. The
 table has the median and the quartiles of all batches.
 """
 
@@ -27,12 +27,13 @@ from harness.judge import judge, rules
 from harness.source import base
 
 PR_SET_SYSCALL_USER_DISPATCH = 59
-# Seconds for one program.
+# The time limit of one program, in seconds.
 LIMIT = 120
 MEASURES = {"unarmed": "a call of a thread that is not armed", "exempt": "an exempt call", "allow": "a call, selector at ALLOW",
             "sigsys": "a dispatched call, by SIGSYS", "direct": "a dispatched call, without a signal",
             "seccomp-allow": "a call, seccomp allows it", "seccomp-trap": "a call intercepted by SECCOMP_RET_TRAP",
             "seccomp-notify": "by SECCOMP_RET_USER_NOTIF", "ptrace-sysemu": "by PTRACE_SYSEMU"}
+# Batches of each measure.
 TURNS = 50
 NOBODY = 65534
 # The exit status of a kselftest that skips everything.
@@ -40,7 +41,7 @@ SKIPPED = 4
 
 
 def has_feature():
-    """Whether this kernel has Syscall User Dispatch: turning it off, which it is, succeeds."""
+    """Whether this kernel has Syscall User Dispatch: only then can it be turned off, even if it is off."""
     return ctypes.CDLL(None).prctl(PR_SET_SYSCALL_USER_DISPATCH, *[ctypes.c_long(0)] * 4) == 0
 
 
@@ -68,14 +69,17 @@ def run(path, report):
 
 
 def judge_rules(known, report):
-    """Print the state of each rule, and what is unexpected; returns the exit status."""
+    """Print which rules are kept, and the unexpected failures; returns the exit status.
+
+    KNOWN is {name: Rule}, REPORT a judge.Report.
+    """
     results = collections.defaultdict(collections.Counter)
     for name, result, _ in report.results:
         names = [rule for rule in judge.rule_of(name).split() if rule in known]
         mine = [rule for rule in names if known[rule].kind == "ours"]
-        # What a test of several rules finds is blamed on our own ones.
+        # If a test of several rules fails, only our own rules count as broken.
         for rule in mine if result == "fail" and mine else names:
-            # A kernel without direct dispatch passes the tests which ask that it refuses it.
+            # Other tests of direct dispatch pass on a kernel without it: they test that it is refused.
             if not rule.startswith("X") or name.startswith("direct_"):
                 results[rule][result] += 1
     kept = [rule for rule in known if results[rule]["pass"] and not results[rule]["fail"]]
@@ -90,15 +94,15 @@ def judge_rules(known, report):
         print(f"{count:5} tests skipped: {reason}")
     others = [failure for failure in report.failures
               if not set(judge.rule_of(report.tests.get(failure[0], failure[0])).split()) & set(ours)]
-    for what, lines in others:
-        print(f"UNEXPECTED: {what}", *(f"    {line}" for line in list(filter(None, lines))[-5:]), sep="\n")
+    for failure, lines in others:
+        print(f"UNEXPECTED: {failure}", *(f"    {line}" for line in list(filter(None, lines))[-5:]), sep="\n")
     print(f"{report.count('pass')} passed, {report.count('fail')} failed, {report.count('skip')} skipped"
           f" on Linux {os.uname().release}")
     return 1 if unexpected or others else 0
 
 
 def bench(path):
-    """Print what system calls cost here, in nanoseconds."""
+    """Run the benchmark program at PATH and print its table, in nanoseconds. Raises an Error if it fails."""
     cpu = max(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpu})
     with core.step(f"Measuring on CPU {cpu}"):
@@ -118,7 +122,7 @@ def bench(path):
 def main():
     if not has_feature():
         raise core.Error(f"the kernel that runs here ({os.uname().release}) lacks Syscall User Dispatch, or a sandbox denies its"
-                         " prctl(). Linux has it from 5.11 on. On the kernel of this repository: make check QUICK=1")
+                         " prctl(). Linux has it from 5.11 on. To test the kernel of this repository: make check QUICK=1")
     built = base.selftests()
     if not (built / "kselftest-list.txt").is_file():
         raise core.Error("the selftests are not built; run: harness/do selftests")
@@ -128,7 +132,7 @@ def main():
         encoding="utf-8").splitlines() if line.startswith("syscall_user_dispatch:")))
     known, report, missing = rules.read_rules(rules.GUIDES), judge.Report(), []
     with tempfile.TemporaryDirectory() as scratch, core.step(f"Running {len(names)} programs on Linux {os.uname().release}"):
-        # Everyone can read it there.
+        # The user nobody must be able to read the programs.
         place = pathlib.Path(shutil.copytree(built / "syscall_user_dispatch", os.path.join(scratch, "tests")))
         os.chmod(scratch, 0o755)
         with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:

@@ -3,12 +3,12 @@
 
 Usage: harness/do judged RUN CONFIG TESTS [WORD...]
 
-RUN is the run's name, TESTS a regular expression for the list of selftests; the words go on the kernel's command
-line. What must be skipped depends on CONFIG and QEMU_CPU. Exit status and output are the judge's.
+RUN is the run's name, TESTS a regular expression for the list of selftests. The words go on the kernel's command
+line. CONFIG and QEMU_CPU decide which tests must be skipped. Output and exit status are those of harness/do judge.
 
 Environment: the variables of harness/do boot, and
   OUT     the directory of consoles and verdicts (build/<base>/RUN)
-  SAYS    a text in which a line of the verdict must end
+  SAYS    a text; a line of the verdict must end with it
   SLOW    the factor for the guest's time limits, a whole number
 """
 
@@ -33,7 +33,7 @@ def main():
     if not installed.is_file():
         raise core.Error("the selftests are not built; run: harness/do selftests")
     out.mkdir(parents=True, exist_ok=True)
-    # No result of an earlier run may be taken for one of this.
+    # Results of an earlier run must not count for this one.
     for name in ("verdict.log", "console.log", "tests.tsv"):
         (out / name).unlink(missing_ok=True)
     chosen = [line for line in installed.read_text(encoding="utf-8").splitlines() if re.search(tests, line)]

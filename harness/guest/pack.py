@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Make the initramfs of the test guest.
 
-It has busybox, our init, and the files and trees that the options name. Each dynamic ELF file brings its loader
-and libraries along, at the paths where the loader looks for them. The same input gives the same bytes.
+It has busybox, our init, and the files and trees that the options name. The loader and the libraries of each dynamic
+ELF file are added at the paths where the loader looks for them. The same input gives the same bytes.
 """
 
 import argparse
@@ -30,7 +30,7 @@ MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # init mounts file systems here, which hide the archive's files.
 MOUNTED = ("dev", "proc", "sys")
 
-# The programs that the guest runs, by readelf's names of the machine and the class.
+# The ABIs that the guest runs, by readelf's names of the machine and the class.
 ABIS = {("Advanced Micro Devices X86-64", "ELF64"): "x86-64", ("Advanced Micro Devices X86-64", "ELF32"): "x32",
         ("Intel 80386", "ELF32"): "i386"}
 
@@ -63,6 +63,7 @@ class Elf:
 
 
 def read(path):
+    """The bytes of a file. Raises an Error if it cannot be read."""
     try:
         return pathlib.Path(path).read_bytes()
     except FileNotFoundError:
@@ -115,6 +116,7 @@ class Archive:
 
     @staticmethod
     def place(path):
+        """The path at which a file of the guest is stored: normalised, and below /usr if its directory is merged."""
         path = posixpath.normpath("/" + path.lstrip("/"))
         top, _, rest = path[1:].partition("/")
         return f"/usr/{top}/{rest}" if top in MERGED and rest else path
@@ -135,6 +137,7 @@ class Archive:
             raise core.Error(f"{source}: {path} cannot be in the guest, as {above} is a file there; give one another place")
 
     def put(self, path, mode, data=b"", device=(0, 0)):
+        """Add an entry and the directories above it. MODE has the file's type, DEVICE is (major, minor)."""
         path = self.place(path)
         parent = posixpath.dirname(path)
         if parent != "/":
@@ -142,11 +145,15 @@ class Archive:
         self.entries[path] = (mode, data, device)
 
     def directory(self, path, mode=0o755):
+        """Add a directory unless it exists."""
         if self.place(path) not in self.entries:
             self.put(path, stat.S_IFDIR | mode)
 
     def add(self, source, path, in_tree=False, inherited=()):
-        """Add a file, and all that an ELF file or a script needs to run. INHERITED: the DT_RPATH of the program."""
+        """Add the file SOURCE as PATH of the guest, with the libraries or the interpreter that it needs.
+
+        IN_TREE: it comes from a directory tree. INHERITED: the DT_RPATH directories of the program that needs it.
+        """
         path = self.place(path)
         real = os.path.realpath(source)
         if path in self.origin:
@@ -203,6 +210,7 @@ class Archive:
                          "install it, or link the program with -static")
 
     def add_interpreter(self, script, data, in_tree):
+        """Add the interpreter that the first line of a script names."""
         words = data[2:].split(b"\n", 1)[0].decode(errors="replace").split()
         if words and posixpath.basename(words[0]) == "env" and len(words) > 1:
             name = words[-1]
@@ -214,8 +222,8 @@ class Archive:
             if self.place(interpreter) in self.entries:
                 return
             name = interpreter
-        # A tree brings only shells: perl or python would need its own library too. kselftest's runner uses
-        # perl only if it finds it.
+        # Of the interpreters for a tree, only shells are added: perl and python would need their own files, too.
+        # kselftest's runner uses perl only if it finds it.
         if in_tree and not name.endswith("sh"):
             return
         if not interpreter or not os.path.isfile(interpreter):
@@ -223,6 +231,7 @@ class Archive:
         self.add(interpreter, interpreter)
 
     def add_tree(self, source, path):
+        """Add the content of the directory SOURCE below PATH of the guest."""
         if not os.path.isdir(source):
             raise core.Error(f"{source}: no such directory")
         self.directory(path)
@@ -265,7 +274,7 @@ class Archive:
         self.put("/etc/group", stat.S_IFREG | 0o644, b"root:x:0:\nnogroup:x:65534:\n")
 
     def cpio(self):
-        """The archive's bytes. (To make it, cpio would need root's rights for the device, and gen_init_cpio a kernel tree.)"""
+        """The archive's bytes. The program cpio would need root's rights for the device, gen_init_cpio a kernel tree."""
         parts = []
 
         def member(inode, path, mode, data, device, links):
@@ -315,7 +324,7 @@ def main():
         description="Make the initramfs of the test guest.",
         epilog=f"SRC without a path goes to {HOME}, where programs start; a path that ends in / is a directory. "
                "The command after -- is the program that the guest runs in the mode run.")
-    parser.add_argument("--out", required=True, metavar="FILE", help="the archive; .gz compresses. An error leaves no part of it")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the archive, compressed if the name ends in .gz. It is not written if there is an error")
     parser.add_argument("--prog", metavar="SRC[:PATH]", action="append", default=[],
                         help="a program; an error if the guest cannot run it")
     parser.add_argument("--file", metavar="SRC[:PATH]", action="append", default=[], help="a file or a directory")

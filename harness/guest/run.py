@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run a program, or a shell, in a guest with our kernel: make run and make shell.
 
-Usage: harness/do run program    PROG= and ARGS=, or the sample; exits as the program did
+Usage: harness/do run program    PROG= with ARGS=, or the sample; the exit status is the program's
        harness/do run shell      an interactive shell, with the selftests if they are built
        harness/do run check      only check that the files of PROG= and FILES= exist
 
-Under emulation the sample counts instructions, because times would mislead.
+Under emulation, the sample counts instructions, because times would be misleading.
 
 Environment: CONFIG (x86_64), PROG, ARGS, FILES, TIMEOUT, the variables of harness/do boot, OUT: the directory of
 the guest's files (build/<base>/run), and KERNEL_IMAGE: a kernel that exists already, instead of CONFIG's.
@@ -26,8 +26,8 @@ from harness.guest.boot import Guest
 
 NEXT = """
 What to try next:
-  make run CONFIG=direct        the foreign program's calls come back without a signal
-  make run PROG=./a.out         a program of yours; also ARGS='-v file' FILES='file'
+  make run CONFIG=direct        the foreign program's calls are served without a signal
+  make run PROG=./a.out         your own program; also ARGS='-v file' FILES='file'
   make shell                    a shell in the guest
   make help                     everything else"""
 
@@ -42,14 +42,15 @@ def words(variable):
 
 
 def configuration():
+    """The name of the configuration to boot."""
     return os.environ.get("CONFIG") or "x86_64"
 
 
-def look():
+def check_files():
     """Raise an Error if PROG, FILES or KERNEL_IMAGE names a missing file. pack checks that the guest can run PROG."""
     prog, arguments, image = os.environ.get("PROG"), words("ARGS"), os.environ.get("KERNEL_IMAGE")
     if arguments and not prog:
-        raise core.Error("ARGS is for a program of yours: name it by PROG=path")
+        raise core.Error("ARGS is for your own program: name it by PROG=path")
     for file in ([prog] if prog else []) + words("FILES"):
         # A colon is followed by the place in the guest.
         path = file.partition(":")[0]
@@ -61,13 +62,13 @@ def look():
 
 
 def pack(initrd, *options):
-    """The initramfs, with FILES."""
+    """Make the initramfs, with FILES. OPTIONS are more options of harness/do pack."""
     files = [option for file in words("FILES") for option in ("--file", file)]
     core.run("pack", "--out", initrd, *files, *options)
 
 
 def image():
-    """The kernel, after building it if need be."""
+    """The path of the kernel: KERNEL_IMAGE, or that of the configuration, which is built if necessary."""
     given = os.environ.get("KERNEL_IMAGE")
     if given:
         return given
@@ -77,7 +78,7 @@ def image():
 
 
 def sample():
-    """The path of the sample program, which is built."""
+    """Build the samples; returns the path of the one for the configuration."""
     core.need_command(os.environ.get("CC") or "cc")
     place = core.built("samples")
     subprocess.run(["make", "-s", "-C", core.ROOT / "samples", f"OUT={place}"], check=True)
@@ -85,7 +86,7 @@ def sample():
 
 
 def program(out):
-    """Run the program and return its exit status."""
+    """Run PROG or the sample and return its exit status. OUT is the directory for the guest's files."""
     given = os.environ.get("PROG")
     prog = given or sample()
     name, initrd = os.path.basename(prog), out / "initramfs.cpio"
@@ -111,6 +112,7 @@ def program(out):
 
 
 def shell(out):
+    """Run a shell in the guest and return the exit status of harness/do boot."""
     if not sys.stdin.isatty():
         raise core.Error("a shell needs a terminal; for one command: make run PROG=path ARGS='...'")
     selftests, prog = core.built(configuration()) / "kselftest", os.environ.get("PROG")
@@ -127,7 +129,7 @@ def main():
     actions = {"program": program, "shell": shell}
     if len(sys.argv) != 2 or sys.argv[1] not in ("check", *actions):
         raise core.Error("usage: harness/do run program|shell|check")
-    look()
+    check_files()
     if sys.argv[1] == "check":
         return 0
     out = pathlib.Path(os.environ.get("OUT") or core.built("run"))

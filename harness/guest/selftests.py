@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Build the selftests that guests run, in build/<base>/x86_64/kselftest.
 
-Newer kernels have selftests of their own in that directory. Their guests run the programs of another base, which the key
-selftests in base/NAME names.
+Newer kernels have selftests of their own in that directory. Their guests run the programs of another base, which the
+key selftests in base/NAME names.
 
-Each program must be built for each ABI. Otherwise a test would be missing without a message.
+A program that is not built for every ABI is an error, because its tests would be missing without a message.
 
 Usage: harness/do selftests
 """

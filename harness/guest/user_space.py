@@ -1,35 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest's user space on a kernel that cannot run the machine's own programs.
+"""The guest's user space for a 32-bit kernel, which cannot run this machine's own programs.
 
 busybox and timeout for i386 come from Debian's packages, into build/download/guest-i386.
 """
 
 import os
 import shutil
-import subprocess
 
 from harness import core
 
-# Older than any machine that the harness runs on, so its programs are content with the machine's 32-bit C library.
+# Older than any machine that the harness runs on, so that its programs run with the machine's 32-bit C library.
 SUITE = "bullseye"
 DIRECTORY = core.BUILD / "download" / "guest-i386"
 PROGRAMS = {"busybox-static": "bin/busybox", "coreutils": "usr/bin/timeout"}
-OTHER = (f"Another way: put a static i386 busybox at {DIRECTORY}/bin/busybox,"
-         f" and GNU's timeout for i386 at {DIRECTORY}/usr/bin/timeout.")
+REMEDY = (f"Another way: put a static i386 busybox at {DIRECTORY}/bin/busybox,"
+          f" and GNU's timeout for i386 at {DIRECTORY}/usr/bin/timeout.")
 
 
 def fetch():
+    """Download the programs into DIRECTORY."""
     from harness.packages import apt
     tmp = DIRECTORY.with_suffix(".tmp")
     shutil.rmtree(tmp, ignore_errors=True)
     core.need_space(core.BUILD, 60, "the guest's 32-bit user space")
-    apt.lists(SUITE, "i386", OTHER)
-    apt.download(SUITE, "i386", tmp, OTHER, *PROGRAMS)
-    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    apt.lists(SUITE, "i386", REMEDY)
+    apt.download(SUITE, "i386", tmp, REMEDY, *PROGRAMS)
     for package, program in PROGRAMS.items():
-        file = next(tmp.glob(f"{package}_*.deb"))
-        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", file], stdout=subprocess.PIPE) as content:
-            subprocess.run(["tar", "x", "-C", DIRECTORY, f"./{program}"], stdin=content.stdout, check=True)
+        apt.unpack(next(tmp.glob(f"{package}_*.deb")), DIRECTORY, f"./{program}")
     shutil.rmtree(tmp)
 
 

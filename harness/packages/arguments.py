@@ -97,7 +97,7 @@ def check_target(target):
     """Raise an Error if a variable that the target knows has a wrong value."""
     if target in ("run", "shell"):
         from harness.guest import run
-        run.look()
+        run.check_files()
     elif target in ("wine", "deb", "deb-test"):
         if core.run(target, "--check", check=False).returncode:
             # The command has told its cause.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A program that uses the feature with nothing but the installed headers' names: it has
- * a system call of its own dispatched, while its parent reads the configuration by ptrace.
+ * Use the feature with the names in the installed headers. The child has one of its
+ * system calls dispatched. The parent reads and sets the child's configuration by ptrace.
  */
 #define _GNU_SOURCE
 #include <linux/prctl.h>
@@ -25,7 +25,7 @@ extern const int kernel_si_code;
 static volatile char selector = SYSCALL_DISPATCH_FILTER_ALLOW;
 static volatile int count, si_code, number;
 
-/* Answers the call in the kernel's place; to return is a call, too, so ALLOW comes first. */
+/* Returning from the handler is a system call, too, so it sets ALLOW first. */
 static void dispatched(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
@@ -43,7 +43,7 @@ static void require(bool right, const char *what)
 	if (right)
 		return;
 	perror(what);
-	/* Not exit(): the child must not print what is the parent's. */
+	/* Not exit(): the child must not flush the parent's buffers. */
 	_exit(1);
 }
 
@@ -97,11 +97,11 @@ int main(void)
 			sizeof(config), &config) == 0,
 		"PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG");
 	require(config.mode == PR_SYS_DISPATCH_ON, "mode");
-	/* The child is a copy, so the variable is where the parent has it. */
+	/* After fork(), the variable has the same address in both. */
 	require(config.selector == (uintptr_t)&selector, "selector");
 	require(config.offset == 0 && config.len == 0, "offset, len");
 
-	/* A region, and back to none: what was set is what is got. */
+	/* Set a region, read it back, and remove it. */
 	config.offset = 0x1000;
 	config.len = 0x2000;
 	require(syscall(SYS_ptrace, PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, pid,
@@ -109,7 +109,8 @@ int main(void)
 		"PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG");
 	require(syscall(SYS_ptrace, PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, pid,
 			sizeof(again), &again) == 0, "the second get");
-	require(memcmp(&config, &again, sizeof(config)) == 0, "what was set");
+	require(memcmp(&config, &again, sizeof(config)) == 0,
+		"the configuration that was set");
 	config.offset = 0;
 	config.len = 0;
 	require(syscall(SYS_ptrace, PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, pid,
@@ -117,10 +118,10 @@ int main(void)
 
 	require(syscall(SYS_ptrace, PTRACE_DETACH, pid, 0, 0) == 0,
 		"PTRACE_DETACH");
-	/* The stop ends with the detaching, or by this. */
+	/* In case the child is still stopped after the detach. */
 	kill(pid, SIGCONT);
 	require(waitpid(pid, &status, 0) == pid, "waitpid");
 	require(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-		"the child ends well");
+		"the child exits with status 0");
 	return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A module whose only use is that it is compiled and loaded. */
+/* A module for the test that modules can be compiled and loaded. */
 #include <linux/module.h>
 
 static int __init module_start(void)

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# For a test program in shell: every function that "run" is given is a test of its name.
+# TAP for a test program in shell: each function that is given to "run" is a test of that name.
 
 count=0 failed=0
 
-# run FUNCTION...: what one says is shown; it passes if it succeeds.
+# run FUNCTION...: run the tests and print their output. A test passes if its function succeeds.
 run()
 {
 	echo "1..$#"
 	for name; do
 		count=$((count + 1))
-		# set -e within, so that a test is all its lines.
+		# With set -e, a test fails at the first command that fails.
 		(set -e; "$name") >/run/tap.output 2>&1
 		status=$?
 		sed 's/^/# /' /run/tap.output
@@ -24,7 +24,7 @@ run()
 	exit $failed
 }
 
-# same WHAT IS SHOULD
+# same NAME VALUE EXPECTED: fail and print both values if they differ.
 same()
 {
 	[ "$2" = "$3" ] || {

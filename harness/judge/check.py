@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run the steps of harness/judge/steps.tsv: the full proof, or only the steps that are named.
 
-Without a name, every step runs; with QUICK=1, the quick ones. With names, these
-steps run and those that they need, and the results of the others stay. "list"
-prints the steps. If a step fails, only the steps that need it do not run.
+Without a name, every step runs; with QUICK=1, the quick ones. With names, only
+these steps and the steps that they need run; the results of other steps stay.
+"list" prints the steps. If a step fails, only the steps that need it do not run.
 
-If the last line of a step's output counts, "N passed, N failed[, N skipped]",
-these are its figures; otherwise the step counts as one. If the command fails, at
-least one failure is counted. If everything in a step is skipped, the steps that
-need it are skipped as well. In build/<base>/check/ are
+If the last line of a step's output is "N passed, N failed[, N skipped]", these
+are its figures. Otherwise the step counts as one passed or failed. If the command
+fails, at least one failure is counted. If everything in a step is skipped, the
+steps that need it are skipped as well. build/<base>/check/ has
 
   results.tsv   step, passed, failed, skipped, seconds
   STEP.log      the output
@@ -52,12 +52,15 @@ FAILURE = re.compile(r"FAILED|NOT OK:|error:")
 # Lines by which long steps report their progress.
 PROGRESS = re.compile(r"\* |    \d")
 
-# The caller's variables that a step must not see: the table alone decides about its guests.
+# The caller's variables that a step must not see: only the table configures its guests.
 HIDDEN = set("QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL SLOW PROG ARGS FILES CONFIG SAYS OUT TIMEOUT QUICK STEP".split())
 
 
 class Step:
-    """One row of the table, and its results."""
+    """One row of the table, and its results: COUNTS are the passed, failed and skipped, None before it has ended.
+
+    CULPRIT is the name of the failed step that keeps it from running.
+    """
 
     def __init__(self, name, group, lane, when, needs, command):
         self.name, self.group, self.lane, self.quick = name, group, lane, when == "quick"
@@ -83,6 +86,7 @@ class Step:
 
 
 def read_steps(path):
+    """{name: Step} of a table of steps, in its order. Raises an Error if a row makes no sense."""
     steps = {}
     for where, fields in core.rows(path, "name", "group", "lane", "when", "needs", "command"):
         step = Step(*fields)
@@ -110,14 +114,12 @@ def write_numbers(path, table):
 
 
 def duration(seconds):
+    """The text for a number of seconds."""
     return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60} s"
 
 
-def shown(path):
-    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-
-
 def list_steps(steps, seconds):
+    """The table that "list" prints. SECONDS: {name: [the seconds that it took the last time]}."""
     lines = [f"{'step':<30} {'group':<14} {'QUICK=1':<8} last time"]
     lines += [f"{s.name:<30} {s.group:<14} {'yes' if s.quick else 'no':<8} "
               f"{duration(*seconds[s.name]) if s.name in seconds else '-'}" for s in steps.values()]
@@ -125,7 +127,7 @@ def list_steps(steps, seconds):
 
 
 def choose(steps, names, seconds):
-    """The steps to run, in the order of the table."""
+    """The steps to run, in the order of the table. Raises an Error if a name is unknown."""
     if not names:
         return [s for s in steps.values() if s.quick or not os.environ.get("QUICK")]
     unknown = [name for name in names if name not in steps]
@@ -148,7 +150,7 @@ class Check:
         self.changed = threading.Condition()    # it also guards the output and the tables
 
     def left(self):
-        """The time left, if every step takes as long as the last time."""
+        """A text with the time left, if every step takes as long as the last time."""
         now, ends = time.monotonic(), {}
         for lanes in PHASES:
             free = dict.fromkeys(lanes, max(ends.values(), default=0))
@@ -162,6 +164,7 @@ class Check:
         return f" ({'about' if known else 'at least'} {duration(left)} left)" if left else ""
 
     def say(self, step, text, count=""):
+        """Print a line about a step, with its lane."""
         with self.changed:
             print(f"{count:>7} {step.lane:<5}  {text}", flush=True)
 
@@ -180,7 +183,7 @@ class Check:
                     if step.culprit:
                         self.say(step, f"{step.name}: not run, as {step.culprit} failed", count)
                     elif missing:
-                        self.say(step, f"{step.name}: skipped, as {missing.name} is", count)
+                        self.say(step, f"{step.name}: skipped, as {missing.name} was", count)
                         self.skip(step, missing)
                     else:
                         self.say(step, step.name + self.left(), count)
@@ -204,6 +207,7 @@ class Check:
         write_numbers(RESULTS, self.results)
 
     def run(self, step):
+        """Run the command of a step, and record its figures and its time."""
         nice = ["nice", "-n", "10"] if step.lane == "build" else []
         env = {name: value for name, value in os.environ.items() if name not in HIDDEN}
         with self.changed:
@@ -235,12 +239,13 @@ class Check:
             write_numbers(SECONDS, self.seconds)
             self.say(step, f"{step.name}: {passed} passed, {failed} failed, {skipped} skipped ({duration(took)})")
             if failed:
-                print(f"--- the end of {shown(step.log)}:", *lines[-40:], "---", sep="\n")
+                print(f"--- the end of {core.shown(step.log)}:", *lines[-40:], "---", sep="\n")
                 self.say(step, step.again())
                 for command in sorted((OUT / step.name).glob("**/qemu.sh")):
-                    self.say(step, f"QEMU's command: {shown(command)}")
+                    self.say(step, f"QEMU's command: {core.shown(command)}")
 
     def all(self):
+        """Run the steps, phase by phase. If this is interrupted, end the steps that run."""
         try:
             for lanes in PHASES:
                 threads = [threading.Thread(target=self.walk, args=(lane,), daemon=True) for lane in lanes]
@@ -261,11 +266,12 @@ class Check:
             if not step.counts:
                 print(f"NOT RUN: {step.name}" + (f", as {step.culprit} failed" if step.culprit else ""))
             elif step.failed():
-                print(f"FAILED in {step.name} ({shown(step.log)}; {step.again()}):")
+                print(f"FAILED in {step.name} ({core.shown(step.log)}; {step.again()}):")
                 for line in [text for text in step.output() if FAILURE.match(text)][:5] or step.output()[-3:]:
                     print(f"    {line}")
 
     def tell_skips(self):
+        """Print the reasons of the skips, and how often each occurred."""
         reasons = collections.Counter()
         for step in (s for s in self.steps if s.counts and s.counts[2]):
             told = collections.Counter()
@@ -277,7 +283,7 @@ class Check:
             print(f"{count:>7} skipped: {reason}")
 
     def summary(self):
-        """The table by group; returns the sum."""
+        """Print the table by group; returns the sums [passed, failed, skipped]."""
         def row(name, *groups):
             steps = [s for s in self.steps if s.counts and s.group in groups]
             counts = [sum(s.counts[i] for s in steps) for i in range(3)]
@@ -293,6 +299,7 @@ class Check:
 
 
 def clear(path):
+    """Remove a file or a directory, if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -301,7 +308,7 @@ def clear(path):
 
 def main():
     parser = argparse.ArgumentParser(description="Run the steps of the proof.")
-    parser.add_argument("names", nargs="*", metavar="STEP", help="run only these, and what they need; or: list")
+    parser.add_argument("names", nargs="*", metavar="STEP", help="run only these, and their needs; or: list")
     parser.add_argument("--steps", type=pathlib.Path, default=ROOT / "harness/judge/steps.tsv", metavar="FILE")
     options = parser.parse_args()
     begin = time.monotonic()
@@ -313,7 +320,7 @@ def main():
     chosen = choose(steps, options.names, seconds)
 
     core.lock("check")
-    # No result of an earlier run may be taken for one of this run.
+    # Results of an earlier run must not count for this one.
     if not options.names:
         clear(OUT)
     OUT.mkdir(parents=True, exist_ok=True)
@@ -325,7 +332,7 @@ def main():
     write_numbers(RESULTS, results)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        # nohup, for instance, has one of them ignored.
+        # A signal that the caller ignores stays ignored; nohup, for instance, ignores SIGHUP.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
     check = Check(chosen, results, seconds)
@@ -334,7 +341,7 @@ def main():
     counts = check.summary()
     check.tell_skips()
     failed = any(s.failed() for s in chosen)
-    print(f"\n{shown(RESULTS)} has the figures; it took {duration(round(time.monotonic() - begin))}")
+    print(f"\n{core.shown(RESULTS)} has the figures. The check took {duration(round(time.monotonic() - begin))}.")
     print(f"{'FAIL' if failed else 'PASS'} ({len(chosen)} of {len(steps)} steps)")
     print("{} passed, {} failed, {} skipped".format(*counts))
     return failed

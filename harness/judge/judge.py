@@ -5,8 +5,8 @@ The results come from the verdict, which the guest writes to its second serial
 port. The console is only searched for errors that the kernel reports. A test
 without a result, a plan that is not met and a missing end count as failures.
 
-Which tests must be skipped, and which lines on the console are no error, depends on the properties
-that the run lacks, by the head of its configuration ("# lacks:") and by its CPU model (cpus.tsv).
+The properties that a run lacks decide which tests must be skipped, and which lines on the console
+are no errors. They are in the head of its configuration ("# lacks:") and, by CPU model, in cpus.tsv.
 """
 
 import argparse
@@ -43,23 +43,26 @@ class Report:
 
     def __init__(self):
         self.results = []       # (program:test, "pass" | "fail" | "skip", reason)
-        self.failures = []      # (what, [lines that explain])
-        self.tests = {}         # what -> program:test, of failures that are a test's
+        self.failures = []      # (failure, [lines that explain])
+        self.tests = {}         # failure -> program:test, if the failure is of a test
 
     def add(self, name, result, reason=""):
+        """Add the result of a test. NAME is program:test, RESULT pass, fail or skip, REASON that of a skip."""
         self.results.append((name, result, reason))
 
-    def fail(self, what, lines=(), test=None):
-        self.failures.append((what, list(lines)))
+    def fail(self, failure, lines=(), test=None):
+        """Add a failure: its text, the lines that explain it, and program:test if it is of a test."""
+        self.failures.append((failure, list(lines)))
         if test:
-            self.tests[what] = test
+            self.tests[failure] = test
 
     def count(self, result):
+        """The number of tests with this result."""
         return sum(1 for r in self.results if r[1] == result)
 
 
 class Program:
-    """The TAP output of one test program, as the runner passes it on."""
+    """The TAP output of one test program: feed() gets each line, finish() the runner's result."""
 
     def __init__(self, name, report):
         self.name, self.report = name, report
@@ -68,14 +71,15 @@ class Program:
         self.bad = False
         self.lines = []         # printed since the last result: they explain a failure
 
-    def fail(self, what, lines=(), test=None):
+    def fail(self, failure, lines=(), test=None):
         self.bad = True
-        self.report.fail(f"{self.name}: {what}", lines, test and f"{self.name}:{test}")
+        self.report.fail(f"{self.name}: {failure}", lines, test and f"{self.name}:{test}")
 
     def result(self, test, result, reason=""):
         self.report.add(f"{self.name}:{test}", result, reason)
 
     def feed(self, line):
+        """Judge a line that the program printed."""
         plan = PLAN.match(line)
         run = RUN.match(line)
         if plan:
@@ -98,6 +102,7 @@ class Program:
             self.lines.append(line)
 
     def test(self, line):
+        """Judge a line with the result of a test."""
         match = INNER.match(line)
         if not match:
             self.fail(f"a result is not readable: {line}")
@@ -124,12 +129,12 @@ class Program:
         self.running, self.lines = None, []
 
     def cut_off(self):
-        """The verdict goes on, or ends, without the runner's result for the program."""
+        """The program has no result of the runner: the verdict continues with another program, or ends."""
         where = f" in {self.running}" if self.running else ""
         self.fail(f"stopped{where}, the runner has no result for it", self.lines, self.running)
 
     def finish(self, failed, remark):
-        """The runner's own result for the program: REMARK is the text after its #."""
+        """Judge the runner's own result for the program. REMARK is the text after its #."""
         if self.running is not None:
             self.fail(f"{self.running} has no result", self.lines, self.running)
         if self.plan is None:
@@ -145,6 +150,7 @@ class Program:
 
 
 def explain(remark):
+    """The runner's remark about a failed program, with the signal that killed it."""
     match = re.match(r"exit=(\d+)$", remark or "")
     status = int(match[1]) if match else 0
     return f"{remark}: killed by signal {status - 128}" if status > 128 else remark or "no reason given"
@@ -222,6 +228,7 @@ def judge_verdict(lines, nonce, report):
 
 
 def judge_console(lines, exceptions, report):
+    """Report the first line with which the kernel reports an error, unless it matches one of the exceptions."""
     for number, line in enumerate(lines):
         if SPLATS.search(line) and not any(e.search(line) for e in exceptions):
             report.fail(f"console: {line.strip()}", (text.strip() for text in lines[number + 1:number + 6]))
@@ -229,7 +236,7 @@ def judge_console(lines, exceptions, report):
 
 
 def judge_skips(listed, report):
-    """Check the skips against the list. Return a line for every row that was used."""
+    """Check the skips against LISTED, {pattern: reason}. Returns a line of text for each pattern that was used."""
     counts = {}
     ran = {name.split(":")[0] for name, _, _ in report.results}
     for name, result, reason in report.results:
@@ -248,16 +255,17 @@ def judge_skips(listed, report):
     return [f"skipped: {count} of {pattern}: {listed[pattern]}" for pattern, count in counts.items()]
 
 
-def read_lines(path, what):
+def read_lines(path, name):
+    """The lines of an output of the guest, without CR. NAME is what an error calls the file."""
     try:
         with open(path, encoding="utf-8", errors="replace", newline="") as f:
             return f.read().replace("\r", "").split("\n")
     except OSError as error:
-        raise core.Error(f"cannot read {what} {path}: {error.strerror}") from error
+        raise core.Error(f"cannot read {name} {path}: {error.strerror}") from error
 
 
 def lacks_of(configuration="", cpu=""):
-    """The properties that a run lacks, as a set of words; by its configuration and by its CPU as QEMU names it."""
+    """The set of properties that a run lacks, by the name of its configuration and QEMU's name of its CPU."""
     lacks = configurations.lacks(configuration) if configuration else set()
     for _, (model, properties) in core.rows(CPU_LIST, "CPU", "properties"):
         if model == cpu.partition(",")[0]:
@@ -266,7 +274,7 @@ def lacks_of(configuration="", cpu=""):
 
 
 def read_table(path, lacks):
-    """{pattern: reason} of the rows for a run that lacks these properties. "-" is a row for every run."""
+    """{pattern: reason} of the rows for a run that lacks these properties. A row with "-" is for every run."""
     return {pattern: reason for _, (name, pattern, reason) in core.rows(path, "property", "pattern", "reason")
             if name in {"-", *lacks}}
 
@@ -287,9 +295,9 @@ def rule_of(name):
 
 def main():
     parser = argparse.ArgumentParser(description="Judge one run of the kselftests in the guest.")
-    parser.add_argument("--configuration", default="", metavar="NAME", help="of the kernel that ran")
-    parser.add_argument("--cpu", default="", metavar="MODEL", help="on which it ran, as QEMU names it")
-    parser.add_argument("--lacks", default="", metavar="WORDS", help="properties that the run lacks besides")
+    parser.add_argument("--configuration", default="", metavar="NAME", help="the kernel's configuration")
+    parser.add_argument("--cpu", default="", metavar="MODEL", help="the CPU model, as QEMU names it")
+    parser.add_argument("--lacks", default="", metavar="WORDS", help="more properties that the run lacks")
     parser.add_argument("--verdict", required=True, metavar="FILE")
     parser.add_argument("--console", required=True, metavar="FILE")
     parser.add_argument("--nonce", required=True)
@@ -321,8 +329,8 @@ def main():
                 f.write(f"{rule_of(name)}\t{name}\t{result}\n")
 
     print("\n".join(skipped), end="\n" if skipped else "")
-    for what, lines in report.failures:
-        print(f"FAILED: {what}")
+    for failure, lines in report.failures:
+        print(f"FAILED: {failure}")
         for line in filter(None, lines[-20:]):
             print(f"    {line}")
     print(f"{report.count('pass')} passed, {len(report.failures)} failed, {report.count('skip')} skipped")

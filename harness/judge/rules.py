@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Print the table of rules: the tests of each, their runs and their results.
 
-The rules are those of the administrator's guide and of the document of direct dispatch: a
-line with the name, followed by "*(ours)*" if newer kernels do not keep the rule, then the
-text, indented. (No newer kernel keeps a rule of direct dispatch, X.) The results are in DIR, where "make check" left them:
-guest-RUN/tests.tsv for each run of a guest, results.tsv for the steps. A rule without
-proof fails, and so does a test that is named after a rule that does not exist.
-proof.tsv lists the rules with another proof than tests of their name.
-The last line counts the rules.
+The rules are those of the administrator's guide and of the document of direct dispatch. A
+rule is a line with its name, followed by "*(ours)*" if newer kernels do not keep it, then
+the indented text. No newer kernel keeps a rule of direct dispatch (X).
+
+The results are in DIR, where "make check" leaves them: guest-RUN/tests.tsv for each run of
+a guest, results.tsv for the steps. A rule without proof is a failure, and so is a test that
+is named after an unknown rule. proof.tsv lists the rules that are not proven by tests of
+their name. The last line counts the rules.
 
 With --rule, print the text of one rule, and its tests with their results.
 With --list, print the name and the kind of each rule.
@@ -44,6 +45,7 @@ class Rule:
         self.problems = []
 
     def add(self, run, test, result):
+        """Add the result of a test, program_ABI:name, in a run."""
         program, _, name = test.partition(":")
         program, _, abi = program.rpartition("_")
         self.programs[program].add(name)
@@ -54,7 +56,7 @@ class Rule:
             self.problems.append(f"{test} failed in {run}")
 
     def judge(self, steps):
-        """The defects of its proof; STEPS has those of the check, as name to success."""
+        """Add the defects of its proof to PROBLEMS. STEPS: {step of the check: whether it passed}."""
         if self.untested and self.counts:
             self.problems.append("it is listed as untested, but there are tests")
         elif not (self.untested or self.steps or self.counts):
@@ -68,6 +70,7 @@ class Rule:
                 self.problems.append(f"the step {step} failed")
 
     def row(self):
+        """Its row of the table."""
         programs = [f"{name} {len(tests)}" for name, tests in sorted(self.programs.items())]
         runs = [f"{run}({','.join(sorted(abis))})" for run, abis in sorted(self.runs.items())]
         runs += [f"{step}(step)" for step in self.steps]
@@ -89,7 +92,7 @@ def read_text(path):
 
 
 def read_rules(paths):
-    """The rules of these documents, by name."""
+    """{name: Rule} of these documents."""
     rules = {}
     for path in paths:
         lines = read_text(path)
@@ -109,21 +112,21 @@ def read_rules(paths):
 
 
 def read_other_proof(path, rules):
-    """The other proofs of rules: steps, or a reason."""
+    """Read the rules' other proofs: steps, or the reason why a rule is untested."""
     for where, (name, proof) in core.rows(path, "rule", "proof"):
-        what, _, text = proof.partition(": ")
+        kind, _, text = proof.partition(": ")
         if name not in rules:
             raise core.Error(f"{where}: {name} is no rule of the guide")
-        if what == "steps" and text.split():
+        if kind == "steps" and text.split():
             rules[name].steps = text.split()
-        elif what == "untested" and text.strip():
+        elif kind == "untested" and text.strip():
             rules[name].untested = text
         else:
             raise core.Error(f"{where}: the second field is 'steps: NAME...' or 'untested: REASON'")
 
 
 def read_results(rules, directory):
-    """Assign every test to its rules. Returns the tests of no rule, and those of unknown rules."""
+    """Add every test to its rules. Returns {program: tests without a rule}, and the errors about unknown rules."""
     nameless, unknown = collections.Counter(), []
     found = sorted(glob.glob(os.path.join(directory, "guest-*", "tests.tsv")))
     if not found:

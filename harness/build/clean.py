@@ -18,8 +18,8 @@ def main():
     keep = [] if sys.argv[1:] else ["download", "ccache"]
     edited = [] if os.environ.get("FORCE") else [str(core.shown(place)) for place in edited_trees()]
     if edited:
-        raise core.Error(f"{' and '.join(edited)} has edits of yours. 'make refresh' writes them back into the repository;"
-                         " FORCE=1 removes them with the rest")
+        raise core.Error(f"{' and '.join(edited)} has edits of yours. 'make refresh' writes them into the"
+                         " repository; FORCE=1 removes them with the rest")
     if not core.BUILD.is_dir():
         return
     for path in core.BUILD.iterdir():

@@ -81,7 +81,8 @@ class Kernel:
                 core.need_command(tool)
             return "clang", ["LLVM=1"]
         if compiler not in ("", "gcc"):
-            raise core.Error(f"harness/build/configs/{self.name}.config: '# compiler: {compiler}' is neither gcc nor clang")
+            raise core.Error(f"harness/build/configs/{self.name}.config: '# compiler: {compiler}' is neither gcc nor"
+                             " clang")
         core.need_command(f"{cross}gcc")
         return f"{cross}gcc", [f"CROSS_COMPILE={cross}"] if cross else []
 
@@ -118,7 +119,7 @@ class Kernel:
         if status:
             core.say(*(self.out / "config.log").read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
             raise core.Error(f"the configuration of {self.name} cannot be made;"
-                             f" the end of {core.shown(self.out)}/config.log stands above")
+                             f" see the end of {core.shown(self.out)}/config.log above")
         self.check_configuration(wanted)
 
     def check_configuration(self, wanted):
@@ -128,18 +129,21 @@ class Kernel:
         """
         path = self.out / ".config"
         found = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", path.read_text(encoding="utf-8"), re.M))
+        # The symbols of the series that an architecture in this tree selects; None for the tree of the whole series.
         known = None
         if self.tree() != core.built("tree"):
             selected = (re.findall(r"select ARCH_SUPPORTS_(SYSCALL_USER_DISPATCH\w*)", path.read_text(encoding="utf-8"))
                         for path in self.tree().glob("arch/*/Kconfig"))
             known = {f"CONFIG_{name}" for names in selected for name in names}
         wrong = [f"  {symbol} is {found.get(symbol, 'n')}, should be {value}" for symbol, value in wanted.items()
-                 if found.get(symbol, "n") != value and not (known is not None and OURS.match(symbol) and symbol not in known)]
+                 if found.get(symbol, "n") != value
+                 and not (known is not None and OURS.match(symbol) and symbol not in known)]
         if wrong:
             core.say(*wrong)
             path.unlink()
-            raise core.Error(f"the kernel's configuration is not what harness/build/configs/{self.name}.config asks for;"
-                             " see the list above. (This kernel lacks the symbol, or a symbol that it depends on is off.)")
+            raise core.Error("the kernel's configuration is not what harness/build/configs/"
+                             f"{self.name}.config asks for; see the list above. (This kernel lacks the symbol, or a"
+                             " symbol that it depends on is off.)")
 
     # ---- build ----
 
@@ -156,7 +160,8 @@ class Kernel:
         if plant:
             parts.append((core.ROOT / plant).read_text(encoding="utf-8"))
         parts.append(configurations.own(self.name, "original"))
-        parts.append(subprocess.run([self.compiler()[0], "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout)
+        parts.append(subprocess.run([self.compiler()[0], "--version"], stdout=subprocess.PIPE, text=True,
+                                    check=True).stdout)
         parts += [(core.HARNESS / "build" / name).read_text(encoding="utf-8") for name in ("kernel.py", "make.py")]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -211,7 +216,8 @@ class Kernel:
         total = directive(self.name, "objects") if not (self.out / "vmlinux").exists() else ""
         log = self.out / "build.log"
         with core.step(f"Building the kernel of {self.name} (log: {core.shown(log)})"):
-            logged_build(log, total, lambda file: self.make("bzImage", log=file), f"the kernel of {self.name} does not build")
+            logged_build(log, total, lambda file: self.make("bzImage", log=file),
+                         f"the kernel of {self.name} does not build")
         if now:
             stamp.write_text(now, encoding="utf-8")
 
@@ -221,7 +227,7 @@ class Kernel:
         shutil.rmtree(self.out / "kselftest", ignore_errors=True)
         log, makefile = self.out / "kselftest.log", self.tree() / "tools/testing/selftests/Makefile"
         compiler = os.environ.get("SELFTESTS_CC")
-        # 5.10's selftests install the kernel's headers themselves. Those of newer kernels look for them in the source tree.
+        # 5.10's selftests install the kernel's headers themselves. Newer ones look for them in the source tree.
         headers, newer = self.out / "usr/include", "KHDR_INCLUDES" in makefile.read_text(encoding="utf-8")
         with core.step(f"Building the selftests (log: {core.shown(log)})"):
             with open(log, "wb") as file:

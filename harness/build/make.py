@@ -25,9 +25,11 @@ def kernel_make(*arguments, log=None):
         "HOME": os.environ.get("HOME", "/"), "TERM": os.environ.get("TERM", "dumb"), "LC_ALL": "C",
         "CCACHE_DIR": str(core.BUILD / "ccache"), "CCACHE_MAXSIZE": CACHE_SIZE, "CCACHE_BASEDIR": str(core.BUILD),
         "CCACHE_DEPEND": "1", **{name: value for name, value in os.environ.items() if name.startswith("CCACHE_")},
-        "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_USER": "sud", "KBUILD_BUILD_HOST": "harness"}
+        "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_USER": "sud",
+        "KBUILD_BUILD_HOST": "harness"}
     return subprocess.run(["make", f"-j{len(os.sched_getaffinity(0))}", "LOCALVERSION=", *arguments], env=environment,
-                          stdin=subprocess.DEVNULL, stdout=log, stderr=log and subprocess.STDOUT, check=False).returncode
+                          stdin=subprocess.DEVNULL, stdout=log, stderr=log and subprocess.STDOUT,
+                          check=False).returncode
 
 
 def failure(log, message):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Check that an option that is off costs nothing.
 
-The files that the series edits must compile to the same objects as without the patch. In kernel/entry and arch/x86/entry,
-where it adds files, no additional object may be linked.
+The files that the series edits must compile to the same objects as without the patch. In kernel/entry and
+arch/x86/entry, where it adds files, no additional object may be linked.
 
 Usage: harness/do option-off feature | direct
   feature   CONFIG_SYSCALL_USER_DISPATCH, with the configuration off. The kernel is compared with the patches before
@@ -19,8 +19,9 @@ from harness import core
 from harness.build.kernel import Kernel
 from harness.source.git import git, work_tree
 
-OBJECTS = ["kernel/entry/", *(f"kernel/{name}.o" for name in ("sys", "fork", "ptrace", "signal", "sysctl")), "fs/exec.o",
-           "arch/x86/entry/", *(f"arch/x86/kernel/{name}.o" for name in ("signal", "signal_compat", "ptrace"))]
+OBJECTS = ["kernel/entry/", *(f"kernel/{name}.o" for name in ("sys", "fork", "ptrace", "signal", "sysctl")),
+           "fs/exec.o", "arch/x86/entry/",
+           *(f"arch/x86/kernel/{name}.o" for name in ("signal", "signal_compat", "ptrace"))]
 COMPARED = ("kernel", "fs", "arch/x86/entry", "arch/x86/kernel")
 # If fewer objects are compared, the build went wrong.
 FEWEST = 20

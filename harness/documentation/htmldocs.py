@@ -74,7 +74,8 @@ def main():
     log = LOG.read_text(encoding="utf-8", errors="replace").splitlines()
     results = {f"Documentation/{document}": problems(document, log) for document in documents}
     # Sphinx does not report a path that it cannot turn into a link.
-    named = set(re.findall(r"Documentation/[A-Za-z0-9_./-]+\.rst", "\n".join(re.findall(r"^\+(?!\+\+)(.*)$", text, re.M))))
+    lines = "\n".join(re.findall(r"^\+(?!\+\+)(.*)$", text, re.M))
+    named = set(re.findall(r"Documentation/[A-Za-z0-9_./-]+\.rst", lines))
     results["the documents that the series refers to"] = [f"{name} does not exist" for name in sorted(named)
                                                           if not (TREE / name).is_file()]
     for name, found in results.items():

@@ -49,8 +49,8 @@ def main():
         begin = time.monotonic()
         core.say(f"* {name}")
         with open(LOG, "w+", encoding="utf-8", errors="replace") as log:
-            status = subprocess.run([core.HARNESS / "lint/checks" / name], cwd=core.ROOT, stdin=subprocess.DEVNULL, stdout=log,
-                                    stderr=subprocess.STDOUT, check=False).returncode
+            status = subprocess.run([core.HARNESS / "lint/checks" / name], cwd=core.ROOT, stdin=subprocess.DEVNULL,
+                                    stdout=log, stderr=subprocess.STDOUT, check=False).returncode
             log.seek(0)
             text = log.read()
         if status:

@@ -130,7 +130,8 @@ def series_of(version):
     for name in names:
         if version == name or version.startswith(name + "."):
             return name
-    raise core.Error(f"KERNEL_SRC={os.environ['KERNEL_SRC']} is Linux {version}; there is a series for {', '.join(names)}")
+    raise core.Error(f"KERNEL_SRC={os.environ['KERNEL_SRC']} is Linux {version};"
+                     f" there is a series for {', '.join(names)}")
 
 
 def built():

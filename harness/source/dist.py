@@ -41,8 +41,8 @@ def main():
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     with open(out / f"{name}.tar.xz", "wb") as file, \
-            subprocess.Popen(["git", "-C", core.ROOT, "archive", f"--prefix={name}/", "HEAD"], env=core.git_environment(),
-                             stdout=subprocess.PIPE) as archive:
+            subprocess.Popen(["git", "-C", core.ROOT, "archive", f"--prefix={name}/", "HEAD"],
+                             env=core.git_environment(), stdout=subprocess.PIPE) as archive:
         subprocess.run(["xz", "-9"], stdin=archive.stdout, stdout=file, check=True)
     for each in series.names():
         mails = series.Series(each).mbox()

@@ -10,7 +10,7 @@ Usage: harness/do fetch [BASE]           print the directory of the pristine tre
 A base names one version of its package. If the mirror no longer has that version, its newest version is taken, provided
 that the kernel code that the series edits is the same there. A message names that version.
 
-A directory in build/src/ is always complete. KERNEL_SRC is a tree or tarball of the user's; it is never written to.
+A directory in build/src/ is always complete. KERNEL_SRC is a user's tree or tarball; it is never written to.
 BASE=try accepts a KERNEL_SRC that is no known base.
 """
 
@@ -75,7 +75,8 @@ def download(base, version):
 
 def extract(base, package, tar):
     """Extract the tarball in the package of a base to the file TAR."""
-    with open(tar, "wb") as file, subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as content:
+    with open(tar, "wb") as file, \
+            subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as content:
         subprocess.run(["tar", "xO", f"./{base['tarball']}"], stdin=content.stdout, stdout=file, check=False)
         content.stdout.close()
 
@@ -206,7 +207,7 @@ def unpack_some(tar, names, directory):
                 break
 
 
-# ---- a source of the user's own ----
+# ---- KERNEL_SRC ----
 
 def given():
     """KERNEL_SRC, as the user wrote it."""
@@ -246,7 +247,7 @@ def check_tree(directory):
         core.say("The kernel code that the series edits is not that of any base in base/.",
                  f"The nearest base is {nearest}; these files differ:", *(f"  {name}" for name in differences[nearest]))
         raise core.Error(f"KERNEL_SRC={given()} ({number}) is an unknown base. To try it nevertheless: BASE=try")
-    core.say(f"BASE=try: KERNEL_SRC={given()} ({number}) is no known base, and nobody tested the series on it.")
+    core.say(f"BASE=try: KERNEL_SRC={given()} ({number}) is no known base. The series was not tested on it.")
     return bases.TRY
 
 
@@ -268,7 +269,8 @@ def check_own():
 def identity(source):
     """A hash of the names, sizes and dates of the source's files. Their contents are not read."""
     digest = hashlib.sha256()
-    for directory, subdirectories, files in os.walk(source) if source.is_dir() else [(source.parent, [], [source.name])]:
+    found = os.walk(source) if source.is_dir() else [(source.parent, [], [source.name])]
+    for directory, subdirectories, files in found:
         subdirectories[:] = sorted(set(subdirectories) - {".git"})
         for name in sorted(files):
             path = os.path.join(directory, name)
@@ -282,8 +284,8 @@ def copy_tree(source, directory):
     """Copy a kernel tree, without untracked files. If it is no git repository, the copy is cleaned by make mrproper."""
     if (source / ".git").exists():
         names = subprocess.run(["git", "-c", f"safe.directory={source}", "-C", source, "ls-files", "-z"],
-                               env=core.git_environment(), stdout=subprocess.PIPE, check=True).stdout.decode().split("\0")
-        for name in filter(None, names):
+                               env=core.git_environment(), stdout=subprocess.PIPE, check=True).stdout.decode()
+        for name in filter(None, names.split("\0")):
             if not os.path.lexists(source / name):
                 continue
             (directory / name).parent.mkdir(parents=True, exist_ok=True)

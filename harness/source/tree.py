@@ -9,7 +9,7 @@ Usage: harness/do tree
                                            (default: all bases of the series)
        harness/do tree --newest            print which versions the mirror serves, and whether the
                                            series apply to the newest
-       harness/do tree --edited            succeed if a tree has edits of the user's
+       harness/do tree --edited            succeed if the user has edited a tree
 
 Edits in the tree are never overwritten without FORCE=1. In .git, the ref refs/harness/built is the
 last result, and the file harness-stamp has its inputs. The file harness-moving exists while the files
@@ -56,8 +56,9 @@ class Tree:
         """Whether the user changed files or the branch. An interrupted move() does not count."""
         if not self.stamp.exists() or self.moving.exists():
             return False
-        return (self.git("rev-parse", "-q", "--verify", "HEAD", check=False) != self.git("rev-parse", "refs/harness/built")
-                or bool(self.git("status", "--porcelain", "-uno")) or bool(self.git("ls-files", "--others")))
+        head = self.git("rev-parse", "-q", "--verify", "HEAD", check=False)
+        return (head != self.git("rev-parse", "refs/harness/built") or bool(self.git("status", "--porcelain", "-uno"))
+                or bool(self.git("ls-files", "--others")))
 
     def commit_base(self, source, name):
         """Commit all files of SOURCE as refs/harness/base/NAME, with -f, because Debian's .gitignore hides them."""
@@ -65,18 +66,20 @@ class Tree:
         for left in (index, index.with_name("index.base.lock"), *self.dot.glob("objects/pack/tmp_*")):
             left.unlink(missing_ok=True)
         # A threshold of 1 byte makes git write one pack instead of 70000 files.
-        self.git("-c", "core.bigFileThreshold=1", "-c", "core.autocrlf=false", f"--work-tree={source}", "add", "-f", "-A", ".",
-                 env={"GIT_INDEX_FILE": str(index)})
+        self.git("-c", "core.bigFileThreshold=1", "-c", "core.autocrlf=false", f"--work-tree={source}",
+                 "add", "-f", "-A", ".", env={"GIT_INDEX_FILE": str(index)})
         files = self.git("write-tree", env={"GIT_INDEX_FILE": str(index)})
         index.unlink()
-        self.git("update-ref", f"refs/harness/base/{name}", self.git("commit-tree", "-m", f"Linux {name}", files, env=EPOCH))
+        commit = self.git("commit-tree", "-m", f"Linux {name}", files, env=EPOCH)
+        self.git("update-ref", f"refs/harness/base/{name}", commit)
 
     def apply_aside(self, name, line):
         """Apply the series of LINE to the base NAME, and return the commit. The files in the tree do not change."""
         self.drop_scratch()
         self.git("worktree", "add", "-q", "-f", "--detach", "--no-checkout", self.scratch, f"refs/harness/base/{name}")
         git("read-tree", "HEAD", tree=self.scratch)
-        git("checkout-index", "-q", "--stdin", tree=self.scratch, check=False, input="\n".join(series.touched(line)).encode())
+        git("checkout-index", "-q", "--stdin", tree=self.scratch, check=False,
+            input="\n".join(series.touched(line)).encode())
         apply(self.scratch, name, series.patches(line))
         result = git("rev-parse", "HEAD", tree=self.scratch)
         self.drop_scratch()
@@ -183,7 +186,7 @@ def line_of(source):
 
 
 def debian_base():
-    """The base whose Debian packages fit the tree. For a tree of the user's, this is the newest base of its series."""
+    """The base whose Debian packages fit the tree. With KERNEL_SRC, it is the newest base of its series."""
     if not os.environ.get("KERNEL_SRC"):
         return bases.find()
     tree = Tree()
@@ -194,9 +197,9 @@ def debian_base():
 
 def apply(directory, name, patches):
     """Apply the patches to a repository by git am, without fuzz or merge. NAME is its base, for messages."""
-    done = subprocess.run(["git", "-C", directory, "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "am", "-q", "--no-3way",
-                           "--no-gpg-sign", "--committer-date-is-author-date", *patches], env=environment(), check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(["git", "-C", directory, "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "am", "-q",
+                           "--no-3way", "--no-gpg-sign", "--committer-date-is-author-date", *patches],
+                          env=environment(), check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if not done.returncode:
         return
     failed = re.search(r"^Patch failed at (\d+) ", done.stdout, re.M)
@@ -206,8 +209,8 @@ def apply(directory, name, patches):
     patch = patches[int(failed[1]) - 1]
     core.say(f"{core.shown(patch)} does not apply to {name}:")
     # git apply says more than git am: the file, the line of the hunk, and the expected text.
-    more = subprocess.run(["git", "-C", directory, "apply", "--check", "--verbose", patch], env=environment(), check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+    more = subprocess.run(["git", "-C", directory, "apply", "--check", "--verbose", patch], env=environment(),
+                          check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
     core.say(*[text for text in more.splitlines() if not text.startswith("Checking patch")][:40])
     raise core.Error(f"the series does not apply to {name} (nothing was changed)")
 
@@ -254,7 +257,8 @@ def newest():
         else:
             files = core.BUILD / f"newest-{line}.tmp"
             shutil.rmtree(files, ignore_errors=True)
-            fetch.unpack_some(fetch.version_tarball(base, versions[0]), {*series.touched(line), *fetch.hashes(base)}, files)
+            tar = fetch.version_tarball(base, versions[0])
+            fetch.unpack_some(tar, {*series.touched(line), *fetch.hashes(base)}, files)
             changed = fetch.differing(files, base)
             for path in changed:
                 print(f"  {path}: differs")
@@ -268,7 +272,7 @@ def newest():
 
 
 def edited_trees():
-    """Yield the directory of each base's tree that has edits of the user's."""
+    """Yield the directory of each base's tree that the user has edited."""
     with contextlib.suppress(FileNotFoundError):
         for place in sorted(core.BUILD.glob("*/tree")):
             if Tree(place).is_edited():
@@ -283,7 +287,7 @@ def main():
                         help="only check that the series applies to these bases (default: all of the series)")
     action.add_argument("--newest", action="store_true",
                         help="print whether the series apply to the newest versions that the mirror serves")
-    action.add_argument("--edited", action="store_true", help="succeed if a tree has edits of the user's")
+    action.add_argument("--edited", action="store_true", help="succeed if the user has edited a tree")
     options = parser.parse_args()
     if options.edited:
         return not any(edited_trees())

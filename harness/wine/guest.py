@@ -139,7 +139,7 @@ done
 
 
 def program_script(wine, name, arguments):
-    """The guest's script that runs a program of the user's in C:\\run.
+    """The guest's script that runs a user's program in C:\\run.
 
     Its output goes through a pipe, because on a terminal Wine prints control sequences. Busybox changes the directory,
     because chroot does not. The messages of Wine's own services are left out; they report devices that the guest lacks.

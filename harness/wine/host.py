@@ -77,8 +77,8 @@ class Wine:
 
     def settings(self, prefix, path="/usr/bin"):
         """Wine's environment, here and in the guest: a list of NAME=VALUE. PREFIX and PATH are paths in ROOT."""
-        return [f"HOME={prefix}", "USER=root", f"PATH={path}", "LC_ALL=C", "WINEARCH=win64", f"WINESERVER={self.server}",
-                f"WINEDLLOVERRIDES={OVERRIDES}", f"WINEPREFIX={prefix}"]
+        return [f"HOME={prefix}", "USER=root", f"PATH={path}", "LC_ALL=C", "WINEARCH=win64",
+                f"WINESERVER={self.server}", f"WINEDLLOVERRIDES={OVERRIDES}", f"WINEPREFIX={prefix}"]
 
     def command(self, debug, *words):
         """The command that runs WORDS in ROOT, with DEBUG as WINEDEBUG.
@@ -92,8 +92,8 @@ class Wine:
 
     def check_namespaces(self):
         """Raise an Error if Wine's programs cannot run in namespaces here."""
-        done = subprocess.run(self.command("-all", self.server, "--version"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, errors="replace", check=False)
+        done = subprocess.run(self.command("-all", self.server, "--version"), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
         if done.returncode:
             said = done.stdout.strip().rpartition("\n")[2]
             raise core.Error(f"Wine cannot be run here in namespaces of its own: {said}. Run it as root, or allow user"

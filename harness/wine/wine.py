@@ -9,7 +9,7 @@ program runs twice in one boot: with SIGSYS, then without. wine_verdict.py judge
 The Wine is Debian's with a patched ntdll.so (harness/do wine-build), or an installation that WINE names. Such an
 installation does not use direct dispatch.
 
-With EXE=, a program of the user's runs in that Wine instead. Its output is printed, and its exit status returned.
+With EXE=, the program that it names runs in that Wine instead. Its output is printed, and its exit status returned.
 
 Usage: harness/do wine
        harness/do wine --check    only check the environment
@@ -144,11 +144,11 @@ def archives(wine, work, inputs, make):
 
 
 def is_own():
-    """Whether WINE names an installation of the user's."""
+    """Whether the Wine is the user's installation, which WINE names."""
     return "WINE" in os.environ
 
 
-# ---- a program of the user's ----
+# ---- the program that EXE names ----
 
 def run_program(wine, program, files, arguments):
     """Run a program in the guest. Returns its exit status, or that of harness/do boot if the guest does not end."""
@@ -173,7 +173,8 @@ def run_program(wine, program, files, arguments):
     initrd.unlink()
     if status:
         return status
-    status = int(re.search(r"^guest: end \S+ status (\d+)", run.verdict.read_text(encoding="utf-8", errors="replace"), re.M)[1])
+    verdict = run.verdict.read_text(encoding="utf-8", errors="replace")
+    status = int(re.search(r"^guest: end \S+ status (\d+)", verdict, re.M)[1])
     core.say(f"{program.name} exited with status {status}. (Linux keeps only the lowest 8 bits.)")
     return status
 
@@ -200,17 +201,18 @@ def boots(wine):
     parts = archives(wine, wine.work, [SAMPLE.read_bytes()],
                      lambda tree: guest.gather(wine, tree, SAMPLE, wine.modules(SAMPLE)))
     version = (stock / "package").read_text(encoding="utf-8").strip().partition("_")[2]
-    # Debian's patched Wine uses SIGSYS by default, and reports it. An installation of the user's does not report it.
+    # Debian's patched Wine uses SIGSYS by default, and reports it. The user's installation does not report it.
     way = "ntdll" if is_own() else "signal"
     yield Boot("ours", f"Running {wine.name}, CPU model {CPU}, on our kernel", ours, ["default"], parts,
                [way], {})
     # A warning of Debian's kernel is no failure. It has one CPU: it patches its code more often than QEMU's emulation
     # can handle with two CPUs.
-    yield Boot("stock", f"The same on Debian's own {version}, without the series", stock / "vmlinuz", ["default"], parts,
-               [way if base.series in bases.newer_series() else "linux"], {"append": "panic_on_warn=0", "SMP": "1"})
+    yield Boot("stock", f"The same on Debian's own {version}, without the series", stock / "vmlinuz", ["default"],
+               parts, [way if base.series in bases.newer_series() else "linux"],
+               {"append": "panic_on_warn=0", "SMP": "1"})
     if not is_own():
-        yield Boot("unpatched-wine", "Debian's own Wine, without the patches, on our kernel", ours, ["default"], parts[:1],
-                   ["linux"], {})
+        yield Boot("unpatched-wine", "Debian's own Wine, without the patches, on our kernel", ours, ["default"],
+                   parts[:1], ["linux"], {})
         yield Boot("direct", "The patched one on our kernel with direct dispatch, by SIGSYS, then without", direct,
                    ["signal", "direct"], parts, ["signal", "direct"], {})
 

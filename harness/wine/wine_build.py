@@ -110,7 +110,8 @@ def configure():
 
 def compile_ntdll():
     """Yield the commands that patch the source and build ntdll.so. They drop any other edit of the patched files."""
-    for name in {name for patch in PATCHES for name in re.findall(r"^\+\+\+ b/(.*)$", patch.read_text(encoding="utf-8"), re.M)}:
+    text = "".join(patch.read_text(encoding="utf-8") for patch in PATCHES)
+    for name in set(re.findall(r"^\+\+\+ b/(.*)$", text, re.M)):
         file, pristine = SOURCE / name, SOURCE / f"{name}.pristine"
         if not pristine.exists():
             shutil.copy2(file, pristine)

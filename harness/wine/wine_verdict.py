@@ -43,7 +43,8 @@ BEGIN = re.compile(r"wine: begin \S+$")
 SIGSYS = re.compile(r"wine: processes with SIGSYS (\d+)$")
 
 # The expectations, and how messages describe them.
-EXPECTED = {"ntdll": "ntdll.so", "signal": "ntdll.so, by SIGSYS", "direct": "ntdll.so, without a SIGSYS", "linux": "Linux"}
+EXPECTED = {"ntdll": "ntdll.so", "signal": "ntdll.so, by SIGSYS", "direct": "ntdll.so, without a SIGSYS",
+            "linux": "Linux"}
 
 
 class Broken(Exception):
@@ -120,7 +121,8 @@ class Run:
                 self.result(subject, False, "no result")
                 continue
             ntdll, linux, wrong = (int(match[i]) for i in (3, 4, 5))
-            self.result(subject, wrong == 0 and (ntdll > 0) == (server == "ntdll") and (linux > 0) == (server == "linux"),
+            arrived = (ntdll > 0) == (server == "ntdll") and (linux > 0) == (server == "linux")
+            self.result(subject, arrived and wrong == 0,
                         f"{ntdll} calls reached ntdll, {linux} Linux, and {wrong} went wrong in ntdll")
         match = self.found(FILE)
         self.result("the file", match and match[1] == match[2] and match[1] != "0",
@@ -152,8 +154,9 @@ class Run:
             counts = [int(match[i]) for i in (3, 4, 5)]
             number = {"none": 0xfff}.get(subject, self.numbers.get(subject))
             export = self.tallies.get(("export", subject))
-            yield (f"{subject:26} {'' if number is None else hex(number):>7} {sum(counts):6} {counts[0]:6} {counts[1]:6}"
-                   f"  {answer(int(match[6], 16)):12} {match[7] or '':>9} {f'({match[8]}, {match[9]})' if match[8] else '':>18}"
+            spread = f"({match[8]}, {match[9]})" if match[8] else ""
+            yield (f"{subject:26} {'' if number is None else hex(number):>7} {sum(counts):6} {counts[0]:6}"
+                   f" {counts[1]:6}  {answer(int(match[6], 16)):12} {match[7] or '':>9} {spread:>18}"
                    f" {export[7] if export else '':>9}").rstrip()
         match, back = self.found(STATUS), self.found(CAME_BACK)
         if match:

@@ -63,10 +63,12 @@ def changes():
 
 
 def new_files():
+    """The paths of the files that the series adds."""
     return [path for path, new in changes().items() if new]
 
 
 def edited_files():
+    """The paths of the base's files that the series edits."""
     return [path for path, new in changes().items() if not new]
 
 
@@ -146,7 +148,8 @@ def tool(command, *arguments):
 
 def programs(interpreter, suffix=None):
     """Yield the paths below ROOT of our programs: those with this suffix, or whose first line names the interpreter."""
-    for path in sorted(path for top in (".ci", "harness", "samples") for path in (ROOT / top).rglob("*") if path.is_file()):
+    tops = (".ci", "harness", "samples")
+    for path in sorted(path for top in tops for path in (ROOT / top).rglob("*") if path.is_file()):
         with open(path, "rb") as file:
             first = file.readline().decode(errors="replace")
         if path.suffix == suffix or re.match(f"#!.*{interpreter}", first):

@@ -21,7 +21,7 @@ unpatched = "#b0b0b0"
 ours = "#4878a8"
 written(value) = value < 1000 ? sprintf("%.0f", value) : sprintf("%.0f,%03.0f", floor(value / 1000), value - 1000 * floor(value / 1000))
 
-# The panels lie below each other, each row as high as any other.
+# The panels are stacked. All rows have the same height.
 array titles[3] = ["A call that is run", "A call that is intercepted, served and answered", "To switch interception on or off"]
 array bars[3]
 rows = 0

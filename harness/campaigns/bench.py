@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """The cost of a system call: the selftests' benchmark without and with the series, and with direct dispatch.
 
-Without an option, the configurations bench-unpatched, bench and bench-direct are booted in turns, three times each. The
-table, the chart and the comparison of the code go to results/. With --guard, KERNEL (x86_64 by default) is booted once,
-and once a kernel without the series: x86_64-original, or x86_64-unpatched for newer bases, whose entry code is spread over
-headers. It fails if a figure exceeds the limits.tsv of the base.
+Without an option, the configurations bench-unpatched, bench and bench-direct are booted in turns, three times each.
+The table, the chart and the comparison of the code go to results/. With --guard, KERNEL (x86_64 by default) and a
+kernel without the series are booted once each. The latter is x86_64-original, or x86_64-unpatched for newer bases,
+where part of the entry code is in headers. A figure above its limit in limits.tsv of the base is a failure.
 
 QEMU counts the guest's instructions (-icount), so the figures are the same on every machine. With ACCEL=kvm they are
 nanoseconds, which hold for this machine only, and nothing goes to results/.
 
-build/<base>/bench-runs/ keeps the output of each boot, KIND-NUMBER.tsv; with --guard build/<base>/bench-guard-KERNEL/. A
-figure is the median of the boots' medians. A call is compared with an unarmed call of the unpatched kernel by the same
-entry. Other measures are compared with the same measure there. Direct dispatch is measured on a kernel of its own, which
-has limits of its own.
+build/<base>/bench-runs/ keeps the output of each boot, KIND-NUMBER.tsv; with --guard
+build/<base>/bench-guard-KERNEL/. A figure is the median of the boots' medians. A call is compared with an unarmed
+call of the unpatched kernel by the same entry. Other measures are compared with the same measure of the unpatched
+kernel. Direct dispatch is measured on a kernel of its own, with limits of its own.
 """
 
 import argparse
@@ -33,12 +33,14 @@ from harness.source import base
 
 UNPATCHED, PATCHED, DIRECT = "unpatched", "patched", "direct"
 CALLS = ("unarmed", "exempt", "allow", "sigsys")
-# Measures of direct dispatch, which has only the syscall instruction.
+# Measures of direct dispatch, which supports only the syscall instruction.
 DIRECT_CALLS = ("direct", "direct-save")
+# Boots of each kernel.
 BOOTS = 3
 LIMITS = campaign.RESULTS / "limits.tsv"
 
-# The functions that all system calls of an x86-64 kernel pass: by syscall, int 0x80, and sysenter or AMD's syscall.
+# The functions on the path of all system calls of an x86-64 kernel: by syscall, int 0x80, and sysenter or AMD's
+# syscall.
 FUNCTIONS = ("syscall_enter_from_user_mode", "syscall_enter_from_user_mode_prepare", "syscall_enter_from_user_mode_work",
              "syscall_exit_to_user_mode", "do_syscall_64", "do_int80_syscall_32", "do_fast_syscall_32")
 
@@ -49,7 +51,7 @@ AGAINST = {"exempt": "unarmed", "allow": "unarmed", "sigsys": "unarmed", "direct
 # The kernels with limits, in the order of the columns of limits.tsv.
 KERNELS = ("bench", "bench-direct", "x86_64", "direct")
 
-# The allowance for a figure: nothing is rounded, but a timer may tick.
+# Instructions by which a figure may exceed its limit: a timer interrupt may add some.
 SLACK = 1
 
 # The panels of the chart: measure, label, and whether each base has a bar, or only the default.
@@ -66,7 +68,7 @@ Figure = collections.namedtuple("Figure", "value spread boots calls unit")
 
 
 def read_runs(directory, kernel):
-    """{(abi, entry, measure): Figure} of one kernel."""
+    """{(abi, entry, measure): Figure} of the runs of one kernel in a directory. Raises an Error if there are none."""
     found = collections.defaultdict(list)
     paths = sorted(glob.glob(os.path.join(directory, f"{kernel}-[0-9]*.tsv")))
     if not paths:
@@ -123,9 +125,9 @@ class Bench:
             name = " ".join(key) + where
             difference = self.difference(key, figures) if key in figures else None
             if difference is None:
-                wrong.append(f"{name}: not measured, and limits.tsv has it")
+                wrong.append(f"{name}: not measured, but limits.tsv has a limit for it")
             elif difference > limit + SLACK:
-                wrong.append(f"{name}: {difference:+.1f} instructions, and the limit is {limit:+g}")
+                wrong.append(f"{name}: {difference:+.1f} instructions, but the limit is {limit:+g}")
             else:
                 right += 1
         return wrong, right
@@ -201,7 +203,7 @@ def code(configuration, function):
 
 
 def compare_code():
-    """The effect of the series on the code that every system call passes, and on the kernel's size; lines of text."""
+    """The effect of the series on the path of every system call, and on the kernel's size; lines of text."""
     for configuration in ("bench-unpatched", "bench"):
         if not (core.built(configuration) / "vmlinux").exists():
             raise core.Error(f"the kernel {configuration} is not built; run: make bench")
@@ -219,25 +221,33 @@ def compare_code():
 # ---- The campaign ----
 
 class Campaign:
-    """The guests of a benchmark. KINDS: {kind: (configuration, measures)}; no measures are all. OUT is their directory."""
+    """The guests of a benchmark, in the directory OUT. KINDS: {kind: (configuration, measures)}.
+
+    Without measures, all are measured. CLOCK: the options of the benchmark that choose the clock.
+    """
 
     def __init__(self, out, kinds, clock):
         self.out, self.kinds, self.clock = out, kinds, clock
 
     def command(self, measures):
-        """The command that runs all three programs, and prints a last line if they succeeded. Only the 64-bit program
-        measures more than calls: the rest does not depend on the ABI, and 32-bit threads need a futex() that the configuration lacks."""
+        """The command that runs all three programs, and prints a last line if they succeeded.
+
+        Only the 64-bit program measures more than calls. Other measures do not depend on the ABI, and 32-bit threads
+        need a futex() that the configuration lacks.
+        """
         calls = measures or CALLS
-        said = {"64": measures, "32": [call for call in calls if call not in DIRECT_CALLS], "x32": calls}
-        programs = [" ".join((f"./bench_{abi}", *self.clock, *said[abi])) for abi in campaign.ABIS]
+        chosen = {"64": measures, "32": [call for call in calls if call not in DIRECT_CALLS], "x32": calls}
+        programs = [" ".join((f"./bench_{abi}", *self.clock, *chosen[abi])) for abi in campaign.ABIS]
         return " && ".join((*programs, "echo bench: done"))
 
     def pack(self):
+        """Make an initramfs for each kind."""
         programs = [word for abi in campaign.ABIS for word in ("--prog", campaign.PROGRAMS / f"bench_{abi}")]
         for kind, (_, measures) in self.kinds.items():
             core.run("pack", "--out", self.out / f"{kind}.cpio", *programs, "--", "sh", "-c", self.command(measures))
 
     def boot(self, configuration, initrd, name):
+        """Boot a guest, whose files go to OUT/NAME. Raises an Error if it fails, or falls back to emulation."""
         done = campaign.guest(campaign.image(configuration), self.out / f"{initrd}.cpio", "run", self.out / name, 1200,
                               stderr=subprocess.PIPE)
         if done.returncode:
@@ -246,6 +256,7 @@ class Campaign:
             raise core.Error("there is no KVM to measure with here; without ACCEL=kvm, instructions are counted", 1)
 
     def run(self, boots):
+        """Boot each kind so many times, in turns. Their output goes to OUT/KIND-NUMBER.tsv."""
         texts = {UNPATCHED: "without the series", PATCHED: "with it", DIRECT: "direct dispatch"}
         for number in range(1, boots + 1):
             for kind, (configuration, _) in self.kinds.items():
@@ -254,7 +265,7 @@ class Campaign:
                 console = (self.out / f"{kind}-{number}" / "console.log").read_text(encoding="utf-8", errors="replace")
                 if not re.search("^bench: done", console, re.MULTILINE):
                     core.say(*console.splitlines()[-20:])
-                    raise core.Error(f"the benchmark failed on the kernel {configuration}; its last words stand above", 1)
+                    raise core.Error(f"the benchmark failed on the kernel {configuration}; the end of its output is above", 1)
                 (self.out / f"{kind}-{number}.tsv").write_text(console, encoding="utf-8")
 
 
@@ -269,7 +280,7 @@ def measure(guarded):
         os.environ["QEMU_ARGS"] = "-icount shift=0,sleep=off"
     if guarded:
         calls = CALLS + (DIRECT_CALLS if guarded == "direct" else ())
-        # Nothing is dispatched in the original, but arming is not refused.
+        # x86_64-original dispatches nothing, although arming succeeds: only unarmed calls are measured there.
         before = ("x86_64-original", ("unarmed",)) if base.line() == base.find(base.default()).series else ("x86_64-unpatched", CALLS)
         kinds = {UNPATCHED: before, PATCHED: (guarded, calls)}
     else:
@@ -282,10 +293,10 @@ def measure(guarded):
         core.run("kernel", configuration)
     guests = Campaign(out, kinds, ("-n", "50") if accel else ("-t",))
     if accel:
-        # Checked first, because the emulation takes long.
+        # Boot a short guest first: without KVM, the benchmark would be emulated, which takes long.
         core.run("pack", "--out", out / "probe.cpio", "--", "true")
         guests.boot("bench", "probe", "probe")
-    # make check has them.
+    # In make check, an earlier step has built them.
     if not guarded or not (campaign.PROGRAMS / "bench_x32").exists():
         core.run("selftests")
     guests.pack()
@@ -296,7 +307,7 @@ def measure(guarded):
     campaign.write(out / "bench.tsv", *bench.table())
     if accel:
         model = re.search(r"^model name\s*: (.*)", open("/proc/cpuinfo", encoding="utf-8").read(), re.MULTILINE)
-        core.say(f"Nanoseconds on this machine's {model[1] if model else 'CPU'}, and nowhere else:")
+        core.say(f"Nanoseconds on this machine's {model[1] if model else 'CPU'}; they hold for this machine only:")
         print("\n".join(bench.table()))
         return 0
     if judge(out, LIMITS, "bench"):
@@ -311,11 +322,11 @@ def measure(guarded):
 def main():
     parser = argparse.ArgumentParser(prog="harness/do bench", description="Measure the cost of a system call.")
     parser.add_argument("--guard", nargs="?", const="x86_64", metavar="KERNEL", help="measure once, on KERNEL (x86_64)")
-    parser.add_argument("--code", action="store_true", help="only compare the code of the kernels, which are built")
+    parser.add_argument("--code", action="store_true", help="only compare the code of kernels that are already built")
     parser.add_argument("--chart", action="store_true", help="only draw the chart of the tables in results/")
     parser.add_argument("--runs", metavar="DIR", help="only judge the runs there")
-    parser.add_argument("--limits", default=LIMITS, metavar="FILE", help="that they have to keep")
-    parser.add_argument("--of", choices=KERNELS, default=KERNELS[0], help="for which kernel (%(default)s)")
+    parser.add_argument("--limits", default=LIMITS, metavar="FILE", help="the limits for these runs")
+    parser.add_argument("--of", choices=KERNELS, default=KERNELS[0], help="the kernel whose limits apply (%(default)s)")
     options = parser.parse_args()
     if options.code:
         print("\n".join(compare_code()))

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Check that every prefix of the series builds, boots, and either lacks the feature or has it.
+"""Check that every prefix of the series builds and boots, and that the feature is either absent or works.
 
 The kernels and selftests of the commits are built one after another in one directory. The selftests of the whole series
 then run on each. A test must pass, or be skipped as skips.tsv says for a kernel without the feature. A test about a later
 commit (bisectable.tsv) must not pass. The last line counts the tests.
 
-Earlier builds are reused by the commit's id, and earlier runs by the bytes that were booted. build/<base>/bisectable/ keeps
-everything. The table goes to results/.
+A commit that was built is not built again. A kernel and an initramfs that were booted are not booted again.
+build/<base>/bisectable/ keeps everything. The table goes to results/.
 """
 
 import argparse
@@ -67,16 +67,17 @@ class Prefix:
             if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
                 aside.add(name)
                 if result == "pass":
-                    self.report.fail(f"{name} passed, but what it tests comes later in the series")
+                    self.report.fail(f"{name} passed, but it tests a later commit of the series")
             else:
                 kept.append((name, result, reason))
         self.report.results = kept
         self.later = len(aside)
-        self.report.failures = [(what, lines) for what, lines in self.report.failures
-                                if self.report.tests.get(what) not in aside]
+        self.report.failures = [(failure, lines) for failure, lines in self.report.failures
+                                if self.report.tests.get(failure) not in aside]
         return aside
 
     def row(self):
+        """Its row of the table."""
         return (self.number, self.subject, "no" if self.run == "-" else "yes", "yes" if self.booted else "no",
                 *map(str, (self.report.count("pass"), len(self.report.failures), self.report.count("skip"),
                            self.later, self.seconds)))
@@ -103,8 +104,8 @@ def judge_prefixes(directory, later_path, skips, splats):
                    *map(campaign.row, (head, *(prefix.row() for prefix in prefixes))))
     for prefix in prefixes:
         print(f"{prefix.number}: {prefix.subject}:", ", ".join(
-            f"{value} {what}" for value, what in zip(prefix.row()[4:], head[4:])))
-        campaign.tell((f"{prefix.number}: {what}", lines) for what, lines in prefix.report.failures)
+            f"{value} {column}" for value, column in zip(prefix.row()[4:], head[4:])))
+        campaign.tell((f"{prefix.number}: {failure}", lines) for failure, lines in prefix.report.failures)
     print(f"{sum(p.report.count('pass') for p in prefixes)} passed, "
           f"{sum(len(p.report.failures) for p in prefixes)} failed, "
           f"{sum(p.report.count('skip') + p.later for p in prefixes)} skipped")
@@ -131,9 +132,9 @@ def build(commit, image):
 
 
 def build_all(commits):
-    """Build every commit: COMMITS/ID/bzImage, and the seconds that it took in COMMITS/ID/seconds.
+    """Build every commit: COMMITS/ID/bzImage, and in COMMITS/ID/seconds how long it took.
 
-    If one does not build, the others are built all the same."""
+    If a commit does not build, there is no bzImage, and the next commit is built."""
     inputs = [path.read_bytes() for path in (core.HARNESS / "build" / "kernel.py", *configurations.stack(CONFIGURATION))]
     for number, commit in enumerate(commits, 1):
         directory = COMMITS / commit
@@ -186,7 +187,7 @@ def main():
     parser = argparse.ArgumentParser(prog="harness/do bisectable", description="Build and test every prefix of the series.")
     parser.add_argument("--build", action="store_true", help="only build")
     parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only judge the prefixes and runs there")
-    parser.add_argument("--later", default=LATER, metavar="FILE", help="for these: tests of commits that are not there yet")
+    parser.add_argument("--later", default=LATER, metavar="FILE", help="with --runs: the tests of later commits")
     parser.add_argument("--skips", default=judge.SKIP_LIST, metavar="FILE")
     parser.add_argument("--splats", default=judge.SPLAT_LIST, metavar="FILE")
     options = parser.parse_args()

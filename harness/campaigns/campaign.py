@@ -40,7 +40,7 @@ def select(pattern, path):
     listed = (KSELFTEST / "kselftest-list.txt").read_text(encoding="utf-8").splitlines()
     tests = [test for test in listed if re.search(pattern, test)]
     if not tests:
-        raise core.Error(f"no selftest that was built is named {pattern}")
+        raise core.Error(f"no selftest that was built matches {pattern}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(tests) + "\n", encoding="utf-8")
 
@@ -56,24 +56,24 @@ def guest(kernel, initrd, mode, out, timeout, append="", stderr=None, **environm
 
 def unless_run(out, kernel, initrd, words, boot):
     """Call BOOT, unless an earlier call for the same kernel, initramfs and words returned True. OUT/inputs keeps their hash."""
-    what = hashlib.sha256(words.encode())
+    digest = hashlib.sha256(words.encode())
     for path in (kernel, initrd):
-        what.update(pathlib.Path(path).read_bytes())
+        digest.update(pathlib.Path(path).read_bytes())
     known = out / "inputs"
-    if known.exists() and known.read_text(encoding="utf-8") == what.hexdigest():
-        core.say("  this was run before, and nothing has changed")
+    if known.exists() and known.read_text(encoding="utf-8") == digest.hexdigest():
+        core.say("  an earlier run is reused: nothing has changed")
         return
     out.mkdir(parents=True, exist_ok=True)
     known.unlink(missing_ok=True)
     if boot():
-        known.write_text(what.hexdigest(), encoding="utf-8")
+        known.write_text(digest.hexdigest(), encoding="utf-8")
 
 
 def tell(failures, lines=20):
     """Print the failures (name, [explaining lines]), each with the last LINES of its lines."""
-    for what, about in failures:
-        print(f"FAILED: {what}")
-        for line in list(filter(None, about))[-lines:]:
+    for failure, explanation in failures:
+        print(f"FAILED: {failure}")
+        for line in list(filter(None, explanation))[-lines:]:
             print(f"    {line}")
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Compare random operations in the guest with a model of the contract: the program fuzz, for several ABIs at a time.
+"""Compare random operations in the guest with a model of the contract, for all ABIs at the same time.
 
-Every ABI must finish its operations with each seed and find no difference. The kernel must report no fault. A missing
-line counts as a failure. The last line counts the runs of the program, and the kernel as one more. build/<base>/fuzz/
+Every ABI must finish its operations with each seed and find no difference. The kernel must report no error. A missing
+line counts as a failure. The last line counts the runs of the program, and one more for the kernel. build/<base>/fuzz/
 keeps the guest's output.
 """
 
@@ -81,6 +81,7 @@ def command(abis, seeds, each, excuse):
 
 
 def a_seed(text):
+    """The argument of --seed; random makes a number."""
     if text == "random":
         return str(int.from_bytes(os.urandom(4), "little"))
     if not re.fullmatch(r"[0-9]{1,18}", text):
@@ -104,16 +105,16 @@ def main():
     parser = argparse.ArgumentParser(prog="harness/do fuzz",
                                      description="Compare random operations in the guest with a model.")
     parser.add_argument("--kernel", default="x86_64", metavar="CONFIG", help="the kernel's configuration (%(default)s)")
-    parser.add_argument("--image", type=a_file, metavar="FILE", help="a kernel that exists already, instead")
+    parser.add_argument("--image", type=a_file, metavar="FILE", help="an existing kernel instead")
     parser.add_argument("--others", action="store_true",
-                        help="that others made: differences by rules that are our own promise are told, "
-                             "but are no failure, nor are its warnings")
-    parser.add_argument("--operations", type=a_number, default=1000000, metavar="N", help="how many in all (%(default)s)")
+                        help="the kernel lacks the series: differences by rules that only the series keeps are "
+                             "no failures, and warnings do not stop the guest")
+    parser.add_argument("--operations", type=a_number, default=1000000, metavar="N", help="in all runs (%(default)s)")
     parser.add_argument("--seed", action="append", type=a_seed, metavar="S",
                         help="a number, or random, which is the default; may be given several times")
     parser.add_argument("--out", type=pathlib.Path, default=core.built("fuzz"), metavar="DIR", help="instead of build/<base>/fuzz")
     parser.add_argument("--after", type=a_file, metavar="FILE",
-                        help="a script that the guest runs in the end, its output to the third serial port")
+                        help="a script that the guest runs at the end; its output goes to the third serial port")
     parser.add_argument("--console", metavar="FILE", help="only judge this console")
     parser.add_argument("abis", nargs="*", metavar="64|32|x32", help="default: all that the kernel runs")
     options = parser.parse_args()

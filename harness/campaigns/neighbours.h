@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Before everything else in the kernel's own selftests: they size arrays by
- * SIGSTKSZ, which is a function call since glibc 2.34.
+ * Included first in the kernel's own selftests: they size arrays by SIGSTKSZ,
+ * which is not a constant since glibc 2.34.
  */
 #ifndef __ASSEMBLER__
 #define _GNU_SOURCE

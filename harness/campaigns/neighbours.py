@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Compare the kernel's own selftests of other users of system-call entry without and with the series.
+"""Compare the kernel's own selftests of other users of the system-call entry, without and with the series.
 
 They are built from the unpatched tree. They run on the unpatched and on the patched kernel of one configuration, several
 times in turns. Each result with the series must also occur in a run without it, or neighbours.tsv has the reason. A test
@@ -26,15 +26,15 @@ OUT = core.built("neighbours")
 SELFTESTS = core.built("x86_64-unpatched") / "kselftest"
 KERNELS = ("x86_64-unpatched", "x86_64")
 BOOTS = 3
-# A test returns to 32-bit code by a far return, which QEMU 7.2's emulation of SMAP takes for the kernel's reading
-# user memory.
+# SMAP is off, because QEMU 7.2 emulates it wrongly: it takes a test's far return to 32-bit code for a read of user
+# memory by the kernel.
 CPU = "max,smap=off"
 TARGETS = "seccomp ptrace x86 rseq sigaltstack breakpoints"
-# Seconds a program: under emulation their own limits are too short, or there is none.
+# The time limit of a program, in seconds. Under emulation, the tests' own limits are too short, or there is none.
 LIMIT = 120
-# These are no tests: a benchmark; a script that runs other programs of its directory again, for an hour; a
-# test of suspending, which the configuration cannot.
-NO_TEST = re.compile(r":(seccomp_benchmark|run_param_test\.sh|step_after_suspend_test)$")
+# Left out: a benchmark; a script that runs other programs of its directory again for an hour; a test of suspend,
+# which the configuration lacks.
+LEFT_OUT = re.compile(r":(seccomp_benchmark|run_param_test\.sh|step_after_suspend_test)$")
 
 TAP = re.compile(r"(not )?ok \d+ ?(?:- )?(.*?)(?: ?# ?(SKIP|XFAIL|TODO)\b.*)?$", re.IGNORECASE)
 PLAIN = re.compile(r"\s*\[(OK|FAIL|SKIP)\]\s*(.*)$")
@@ -57,7 +57,7 @@ def inner(line):
 
 
 def read_run(path):
-    """{test: set of results} of one run. Raises an Error if it did not come to its end."""
+    """{test: set of results} of the run in the directory PATH. Raises an Error if it did not come to its end."""
     results = collections.defaultdict(set)
     nonce, = judge.read_lines(path / "nonce", "the nonce")[:1]
     lines = judge.read_lines(path / "verdict.log", "the verdict")
@@ -92,11 +92,14 @@ def read_kernel(directory, kernel):
 
 
 def cell(results):
+    """The text of a set of results in the table."""
     return ",".join(sorted(results))
 
 
 def compare(directory, kernels, known_path):
-    """Compare the runs of two kernels, write neighbours.tsv beside them, and print the differences. Returns the exit status."""
+    """Compare the runs of two kernels, and print the differences. Returns the exit status.
+
+    The table is written to neighbours.tsv in the directory of the runs."""
     known = {pattern: reason for _, (pattern, reason) in core.rows(known_path, "test", "reason")}
     unpatched, patched = (read_kernel(directory, kernel) for kernel in kernels)
     counts, used, failures, rows = collections.Counter(), set(), [], []
@@ -125,7 +128,7 @@ def compare(directory, kernels, known_path):
 
 
 def boot(configuration, number):
-    """Do one run; its output, which is judged later, goes to OUT/CONFIGURATION-NUMBER/."""
+    """Do one run. Its output goes to OUT/CONFIGURATION-NUMBER/, and is judged later."""
     out, kernel, initrd = OUT / f"{configuration}-{number}", campaign.image(configuration), OUT / "initrd.cpio"
     campaign.unless_run(out, kernel, initrd, CPU, lambda: not campaign.guest(
         kernel, initrd, "check", out, 7200, QEMU_CPU=CPU).returncode)
@@ -133,7 +136,7 @@ def boot(configuration, number):
 
 def run_all():
     campaign.begin("neighbours")
-    # They were written for an older C library than today's.
+    # The header adapts the selftests to a newer C library.
     os.environ.update(TARGETS=TARGETS, SELFTESTS_CC=f"gcc -include {core.HARNESS / 'campaigns' / 'neighbours.h'}")
     core.run("setup", "--abis")
     OUT.mkdir(parents=True, exist_ok=True)
@@ -145,8 +148,8 @@ def run_all():
         if not any(test.startswith(f"{target}:") for test in listed):
             raise core.Error(f"no selftest of {target} was built")
         (SELFTESTS / target / "settings").write_text(f"timeout={LIMIT}\n", encoding="utf-8")
-    campaign.write(OUT / "tests", *(test for test in listed if not NO_TEST.search(test)))
-    # The library of rseq's tests is looked for where they are started.
+    campaign.write(OUT / "tests", *(test for test in listed if not LEFT_OUT.search(test)))
+    # The tests of rseq look for their library in the current directory.
     core.run("pack", "--out", OUT / "initrd.cpio", "--tree", f"{SELFTESTS}:/kselftest",
              "--file", f"{OUT / 'tests'}:/guest/tests", cwd=SELFTESTS / "rseq")
     for number in range(1, BOOTS + 1):

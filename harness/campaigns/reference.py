@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Compare the results of the same selftest programs on our kernels and on Debian's stock kernels.
 
-A test that passes on our kernel of the default base must pass on our kernels of newer bases. If it tests a rule of the shared
-interface, it must also pass on Debian's, unless reference.tsv gives the reason. A test that is listed there must not pass.
-Tests of our own rules may fail on Debian's; these are counted. The last line counts the tests.
+A test that passes on our kernel of the default base must pass on our kernels of newer bases. If it tests a rule of
+the shared interface, it must also pass on Debian's, unless reference.tsv gives a reason. A test that is listed there
+must not pass. Tests of our own rules may fail on Debian's; they are counted. The last line counts the tests.
 
 If every difference has a reason, the tables go to results/. build/reference/ always has them, and the guests' output in
 KERNEL/RUN/. A run is reused until its kernel or its tests change.
@@ -31,17 +31,17 @@ KNOWN = core.HARNESS / "campaigns" / "reference.tsv"
 OUT = core.BUILD / "reference"
 # Our kernels: that of the default base, and ours-SERIES for each newer series.
 OURS = "ours"
-# Debian's kernels: name, suite, what the version begins with. The security suites
-# have the latest of a release, and short lists.
+# Debian's kernels: name, suite, the begin of the version. The security suites have
+# the latest kernel of a release, and short package lists.
 KERNELS = (("6.1", "bookworm-security", "6.1."), ("6.12", "trixie-security", "6.12."), ("newest", "sid", ""))
-# The runs of each kernel: name, CPU, vsyscall page, which programs. 32-bit
+# The runs of each kernel: name, CPU, vsyscall page, pattern for the programs. 32-bit
 # programs enter by sysenter on an Intel CPU and by syscall on an AMD one.
 RUNS = (("all", "max", "xonly", "^syscall_user_dispatch:|:seccomp_tsync_ptrace$"),
         ("intel", "Skylake-Client", "emulate", ":(entry_32|vdso_.*)$"),
         ("amd", "EPYC", "none", ":(entry_32|vdso_.*)$"))
 
 # The worst result of a test counts. A test counts as skipped only if every run skipped it.
-# "none" is a test without a result: its program, or the guest, came to an end before.
+# "none" is a test without a result: its program or the guest ended before it.
 WORST = ("fail", "none", "pass", "skip")
 
 VERSION = re.compile(r"Linux version (\S+) (?:.* (Debian \S+) \([\d-]+\))?")
@@ -55,15 +55,16 @@ class Kernel:
         self.name, self.version = name, ""
         self.runs = {}          # run -> test -> result
         self.results = {}       # test -> result
-        self.floods = []        # (program, what, calls, lost, others)
+        self.floods = []        # (program, signal, calls, lost, others)
         self.failures = {}      # test -> [lines that explain]
-        self.problems = []      # what went wrong besides tests
+        self.problems = []      # failures that are not of a test
         for path in sorted((directory / name).glob("*/nonce")):
             self.read(path.parent)
         if not self.runs:
             raise core.Error(f"{directory}/{name} has no runs. Run: make reference")
 
     def read(self, path):
+        """Add the results of the run in this directory."""
         run, report = path.name, judge.Report()
         nonce, = judge.read_lines(path / "nonce", "the nonce")[:1]
         verdict = judge.read_lines(path / "verdict.log", "the verdict")
@@ -75,11 +76,11 @@ class Kernel:
         judge.judge_verdict(verdict[:-1], nonce, report)
         self.runs[run] = {name: result for name, result, _ in report.results}
         failed = {name for name, result in self.runs[run].items() if result == "fail"}
-        for what, lines in report.failures:
-            if report.tests.get(what) in failed:
-                self.failures.setdefault(report.tests[what], lines)
+        for failure, lines in report.failures:
+            if report.tests.get(failure) in failed:
+                self.failures.setdefault(report.tests[failure], lines)
             else:
-                self.problems.append(f"{run}: {what}")
+                self.problems.append(f"{run}: {failure}")
         program = ""
         for line in verdict:
             if line.startswith("# selftests: "):
@@ -89,7 +90,7 @@ class Kernel:
                 self.floods.append((program, *match.groups()))
 
     def merge(self, ours):
-        """The results of all runs, by test. Each test that ran on our kernel must have a result."""
+        """Fill in the results of all runs, by test. A test that ran only on our kernel OURS has the result "none"."""
         for run, tests in ours.runs.items():
             here = self.runs.get(run, {})
             for test in tests:
@@ -122,6 +123,7 @@ class Comparison:
         self.judge_rows()
 
     def compare(self, kernel, test):
+        """Compare the result of a test with that of our kernel."""
         names = judge.rule_of(test).split()
         mine, theirs = self.ours.results[test], kernel.results[test]
         counts = self.counts[kernel.name]
@@ -138,8 +140,8 @@ class Comparison:
                 counts["own rules kept"] += 1
             else:
                 counts["own rules not kept"] += 1
-                what = "lacks" if theirs == "skip" else "breaks"
-                self.unkept[kernel.name].update((what, rule) for rule in self.own.intersection(names))
+                verb = "lacks" if theirs == "skip" else "breaks"
+                self.unkept[kernel.name].update((verb, rule) for rule in self.own.intersection(names))
             return
         rows = [row for row in self.known
                 if fnmatch.fnmatchcase(kernel.name, row[0]) and fnmatch.fnmatchcase(test, row[1])]
@@ -157,21 +159,25 @@ class Comparison:
             self.failures.append((f"{kernel.name}: {test} is listed as failing ({rows[0][1]}), but it passed", []))
 
     def judge_rows(self):
+        """Report the rows of reference.tsv that match no test."""
         for row, results in self.used.items():
             if not results:
                 self.failures.append((f"{row[0]} {row[1]} is listed, but there is no such must-match test", []))
 
     def header(self):
+        """The head of both tables: the kernels and their versions."""
         for kernel in (self.ours, *self.others):
             yield f"# {kernel.name}: Linux {kernel.version}"
 
     def table(self):
+        """The lines of reference.tsv."""
         yield from self.header()
         yield "\t".join(("rule", "test", self.ours.name, *(k.name for k in self.others)))
         for test in sorted(self.ours.results):
             yield "\t".join((judge.rule_of(test), test, *(k.results[test] for k in (self.ours, *self.others))))
 
     def floods(self):
+        """The lines of lost-dispatches.tsv."""
         yield from self.header()
         yield "\t".join(("kernel", "program", "flood of", "calls", "lost", "other SIGSYS"))
         for kernel in (self.ours, *self.others):
@@ -179,18 +185,19 @@ class Comparison:
                 yield "\t".join((kernel.name, *flood))
 
     def summary(self):
+        """Print the counts of each kernel, then the failures."""
         for kernel in (self.ours, *self.others):
             print(f"{kernel.name} ({kernel.version}):",
                   ", ".join(f"{count} {what}" for what, count in sorted(self.counts[kernel.name].items())))
-            for program, what, calls, lost, others in kernel.floods:
-                print(f"    {program}, flood of {what}: {lost} of {calls} dispatches lost, {others} other SIGSYS")
+            for program, signal, calls, lost, others in kernel.floods:
+                print(f"    {program}, flood of {signal}: {lost} of {calls} dispatches lost, {others} other SIGSYS")
             if kernel is self.ours:
                 continue
-            for what in ("breaks", "lacks"):
-                rows = [f"{rule} ({count} tests)" for (verb, rule), count
-                        in sorted(self.unkept[kernel.name].items()) if verb == what]
+            for verb in ("breaks", "lacks"):
+                rows = [f"{rule} ({count} tests)" for (how, rule), count
+                        in sorted(self.unkept[kernel.name].items()) if how == verb]
                 if rows:
-                    print(f"    {what} of our own rules:", ", ".join(rows))
+                    print(f"    {verb} of our own rules:", ", ".join(rows))
             for row, results in self.used.items():
                 if fnmatch.fnmatchcase(kernel.name, row[0]):
                     print(f"    known to differ: {row[1]}: {self.known[row]}")
@@ -225,7 +232,7 @@ def boot(name, run, cpu, page, tests):
     else:
         kernel = OUT / name / "vmlinuz"
         modules = ["--file", f"{OUT / name / 'loop.ko'}:/lib/modules/"]
-        # A warning of another kernel is no reason to stop.
+        # A warning must not stop a kernel that is not ours.
         words += " panic_on_warn=0"
     campaign.select(tests, out / "tests")
     core.run("pack", "--out", out / "initrd.cpio", "--tree", f"{campaign.KSELFTEST}:/kselftest",
@@ -235,7 +242,7 @@ def boot(name, run, cpu, page, tests):
         for number in range(1, 4):
             if not campaign.guest(kernel, out / "initrd.cpio", "check", out, 3600, words, QEMU_CPU=cpu).returncode:
                 return True
-            # Other kernels rewrite their code more often than QEMU's emulation, with two CPUs, can take.
+            # A kernel that patches its own code can run into its temporary int3 under QEMU's emulation of two CPUs.
             if "int3: 0000" not in (out / "console.log").read_text(encoding="utf-8", errors="replace"):
                 return False
             core.say(f"  The kernel ran into a breakpoint of its own (try {number} of 3).")
@@ -268,9 +275,9 @@ def main():
     parser = argparse.ArgumentParser(prog="harness/do reference",
                                      description="Compare the results of the selftests on our kernel and on others.")
     parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only compare the runs there")
-    parser.add_argument("--guide", action="append", metavar="FILE", help="for these: a document with rules")
+    parser.add_argument("--guide", action="append", metavar="FILE", help="with --runs: a document with rules")
     parser.add_argument("--known", default=KNOWN, metavar="FILE", help="differences that have a reason")
-    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="whose runs; the first is ours")
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="the kernels to compare; the first is ours")
     options = parser.parse_args()
     names, guides = options.kernels or all_kernels(), options.guide or rules.GUIDES
     if options.runs:

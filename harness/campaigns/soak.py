@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run the soak programs, for each ABI, on a kernel that checks itself.
 
-First all programs run at the same time with little memory, then with allocations that fail, then beside some stressors of
-stress-ng. At the end the kernel looks for leaks. With --quick they run on the kernel of make run, without failing
-allocations and leaks, and nothing goes to results/.
+First each program runs with little memory, then with allocations that fail. Some stressors of stress-ng follow. At
+the end, the kernel looks for leaks. With --quick, the kernel of make run is used, allocations do not fail, leaks are
+not looked for, and nothing goes to results/.
 
 The results come from the verdict, which harness/guest/inside/soak writes to the second serial port. The console is only
 searched for errors that the kernel reports. A run without an end, a missing or wrong total, and a missing search for leaks
 count as failures. build/<base>/soak/ keeps the guest's output.
 
-Environment: SOAK_SECONDS (60), the time of each program; SOAK_SEED (the time), the random seed; KERNEL_IMAGE, an existing
-kernel.
+Environment: SOAK_SECONDS (60), the run time of each program; SOAK_SEED (the current time), the random seed;
+KERNEL_IMAGE, an existing kernel.
 """
 
 import argparse
@@ -28,20 +28,21 @@ from harness.judge import judge
 SOAK = [f"soak_{abi}" for abi in campaign.ABIS]
 OUT = core.built("soak")
 
-# The stressors of stress-ng that use system-call entry, signals, and the life of threads and processes. Its exec
-# refuses to run as root; the soak's workers execute themselves.
+# The stressors of stress-ng for system-call entry, signals, and the begin and end of threads and processes. Its
+# stressor exec refuses to run as root; the soak's workers call exec instead.
 STRESSORS = ("prctl seccomp ptrace clone fork vfork kill sigabrt sigchld sigfd sigpending sigq sigrt sigsegv "
              "sigsuspend sigtrap").split()
-# Little memory, so that there is something to swap, but with some between what the kernel says is
-# available, which the program takes, and the end of it, for the kernel takes more meanwhile; warnings on
-# the console, for the judge, but not of a CPU that a busy host keeps waiting; and every kind of object in
-# slabs of its own, to be counted.
+# The program takes all memory that the kernel says is available: a larger watermark leaves some for the kernel. The
+# judge needs warnings on the console. RCU must not warn about a CPU that a busy host keeps waiting. Without slab
+# merging, each kind of object can be counted.
 WORDS = "sysctl.vm.watermark_scale_factor=200 loglevel=7 slab_nomerge rcupdate.rcu_cpu_stall_timeout=180"
+# Little memory, so that pages are swapped out.
 MEMORY = {"plain": "256M", "faults": "512M"}
 
-# Totals that may be 0; where faults are injected, and where not.
-MAY_BE_NONE = {"lost", "doubled", "wrong", "interrupted", "failed"}
-NONE_BY_MODE = {"plain": {"without-siginfo", "sigsys-without-siginfo"}, "faults": set()}
+# Totals that must be 0 in each mode, and totals that may be 0. All others must not be 0.
+ZERO = {"plain": {"lost", "doubled", "wrong", "without-siginfo", "sigsys-without-siginfo"},
+        "faults": {"lost", "doubled", "wrong"}}
+MAY_BE_ZERO = {"interrupted", "failed"}
 
 # The columns of the table, and the totals that they show.
 COLUMNS = (("threads", "threads"), ("calls", "made"), ("dispatched", "dispatched"), ("lost", "lost"), ("doubled", "doubled"),
@@ -62,6 +63,7 @@ class Run:
         self.lines = []
 
     def totals(self):
+        """{total: its text} of the output."""
         found = {}
         for line in self.lines:
             match = re.fullmatch(r"([a-z0-9-]+)\t(\d+|ok|failed)", line)
@@ -87,12 +89,12 @@ def split(lines, nonce, report):
     if f"guest: begin {nonce}" not in outside:
         report.fail("the verdict has no begin: the guest did not come up")
     if f"guest: end {nonce} status 0" not in outside:
-        report.fail("the verdict has no good end: the guest hung, or its kernel died", lines[-20:])
+        report.fail("the verdict has no end with status 0: the guest hung, or failed", lines[-20:])
     return runs, outside
 
 
 def judge_totals(run, mode, report):
-    """Check that each total is there and correct."""
+    """Check that each total is there and correct. Returns {total: value}."""
     totals = run.totals()
     if run.status != 0 or totals.get("result") != "ok":
         report.fail(f"{run.name}: status {run.status}, result {totals.get('result', 'missing')}", run.lines)
@@ -102,11 +104,7 @@ def judge_totals(run, mode, report):
             report.fail(f"{run.name}: no total of {name}", run.lines)
             continue
         value = values[name] = int(totals[name])
-        if name in ("lost", "doubled", "wrong") or name in NONE_BY_MODE[mode]:
-            good = value == 0
-        else:
-            good = value > 0 or name in MAY_BE_NONE
-        if good:
+        if name in MAY_BE_ZERO or (value == 0) == (name in ZERO[mode]):
             report.add(f"{run.name}: {name}", "pass")
         else:
             report.fail(f"{run.name}: {name} is {value}", run.lines)
@@ -138,7 +136,7 @@ def judge_leaks(outside, report):
             report.add(f"slab {cache}", "pass")
     found = [m for m in (re.fullmatch(r"soak: unreferenced (\d+)", line) for line in outside) if m]
     if not found:
-        report.fail("kmemleak was not asked")
+        report.fail("kmemleak made no scan")
         return None
     if found[0][1] != "0":
         report.fail(f"kmemleak found {found[0][1]} objects", [l for l in outside if not l.startswith(("soak", "guest"))])
@@ -148,6 +146,7 @@ def judge_leaks(outside, report):
 
 
 def judge_stress(runs, stressors, report):
+    """Check that each stressor ran and succeeded."""
     for stressor in stressors:
         run = runs.get(f"stress {stressor}")
         if run is None or run.status is None:
@@ -155,7 +154,7 @@ def judge_stress(runs, stressors, report):
         elif run.status:
             report.fail(f"stress-ng --{stressor} ended with status {run.status}", run.lines)
         elif not any("successful run completed" in line for line in run.lines):
-            # It reports a success if it does not run a stressor.
+            # stress-ng exits with status 0 if it skips a stressor.
             report.fail(f"stress-ng --{stressor} did nothing", run.lines)
         else:
             report.add(f"stress {stressor}", "pass")
@@ -190,7 +189,7 @@ def judge_soak(directory, configuration, faults, seconds, stressors):
 
 
 def soak(configuration, mode, seconds, seed):
-    """Run all of it in one guest."""
+    """Run all programs in one guest. MODE is plain or faults; SECONDS and SEED are texts."""
     campaign.begin("soak")
     core.run("setup", "--soak")
     core.run("setup", "--abis")
@@ -209,8 +208,8 @@ def soak(configuration, mode, seconds, seed):
 def main():
     parser = argparse.ArgumentParser(prog="harness/do soak", description="Soak a kernel, and look for leaks.")
     parser.add_argument("--quick", action="store_true", help="on the kernel of make run, without faults and leaks")
-    parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only judge what a guest left there")
-    parser.add_argument("--stressors", default=" ".join(STRESSORS), help="for these: of stress-ng, with blanks")
+    parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only judge the output of a guest there")
+    parser.add_argument("--stressors", default=" ".join(STRESSORS), help="with --runs: those that must have run")
     options = parser.parse_args()
     configuration, mode = ("x86_64", "plain") if options.quick else ("lockdep", "faults")
     seconds, seed = os.environ.get("SOAK_SECONDS") or "60", os.environ.get("SOAK_SEED") or str(int(time.time()))

@@ -265,7 +265,7 @@ class Campaign:
                 console = (self.out / f"{kind}-{number}" / "console.log").read_text(encoding="utf-8", errors="replace")
                 if not re.search("^bench: done", console, re.MULTILINE):
                     core.say(*console.splitlines()[-20:])
-                    raise core.Error(f"the benchmark failed on the kernel {configuration}; the end of its output is above", 1)
+                    raise core.Error(f"the benchmark failed on the kernel {configuration}; its output is above", 1)
                 (self.out / f"{kind}-{number}.tsv").write_text(console, encoding="utf-8")
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Debian's packages of any suite and architecture, from the mirror that this machine uses.
 
-The package lists are private, in build/apt/SUITE-ARCHITECTURE: the machine's own
-apt stays as it is. A remedy is what an error tells users without such a mirror.
+The package lists are private, in build/apt/SUITE-ARCHITECTURE: the machine's own apt
+stays as it is. The argument REMEDY ends an error message: it tells users without such
+a mirror what to do instead.
 """
 
 import functools
@@ -38,7 +39,7 @@ def repositories():
 
 
 def repository(suite):
-    """The URI that should serve a suite, "" if there is none.
+    """The URI of the repository with a suite, "" if there is none.
 
     A mirror of Debian commonly has the security archive next to the main one.
     """
@@ -72,7 +73,7 @@ def private(suite, architecture, command, *arguments, **options):
 
 
 def lists(suite, architecture, remedy, sources=False):
-    """Read the package lists of a suite, and those of source packages if SOURCES is true."""
+    """Read the package lists of a suite, with SOURCES also those of source packages. Raises an Error if it fails."""
     if not shutil.which("apt-get"):
         raise core.Error(f"this machine has no apt-get to fetch Debian's packages with. {remedy}")
     uri = repository(suite)
@@ -102,11 +103,12 @@ def versions(suite, architecture, package):
     return re.findall(r"^Version: (.*)$", text, re.M)
 
 
-def fetch(suite, architecture, directory, remedy, what, *arguments):
-    """Run apt-get with these arguments in a directory; what it fetches is named in the error."""
+def fetch(suite, architecture, directory, remedy, name, *arguments):
+    """Run apt-get with these arguments in a directory. NAME is what the Error calls the download."""
     directory.mkdir(parents=True, exist_ok=True)
     if private(suite, architecture, "apt-get", *arguments, cwd=directory, stdout=2).returncode:
-        raise core.Error(f"{what} cannot be downloaded from the mirror of {suite}; apt's message stands above. {remedy}")
+        raise core.Error(f"{name} cannot be downloaded from the mirror of {suite}; apt's message stands above."
+                         f" {remedy}")
 
 
 def download(suite, architecture, directory, remedy, *packages):
@@ -115,14 +117,14 @@ def download(suite, architecture, directory, remedy, *packages):
 
 
 def download_source(suite, architecture, directory, remedy, package):
-    """Download the source of PACKAGE=VERSION into a directory, and do not unpack it."""
+    """Download the source of PACKAGE=VERSION into a directory, without unpacking it."""
     fetch(suite, architecture, directory, remedy, f"the source of {package}", "source", "--download-only", package)
 
 
 def unpack(package, directory, *names, strip=False):
-    """Unpack these files of a package file (all without names) into a directory, without their directories if STRIP is true.
+    """Unpack the files NAMES of a package file into a directory; without names, all files.
 
-    An Error if the package lacks one.
+    STRIP: without their directories. Raises an Error if the package lacks one of the files.
     """
     directory.mkdir(parents=True, exist_ok=True)
     command = ["tar", "x", "-C", directory, *(["--transform", "s,.*/,,"] if strip else []), *names]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Check make's command line before anything is installed, downloaded or built.
 
-A variable that the target does not know is an error. So is a wrong value, if a
-quick check can tell.
+A variable that the target does not know is an error. So is a wrong value, if it
+can be checked quickly.
 
 Usage: harness/do arguments "TARGET..." VARIABLE...    the variables that the command line sets
 """
@@ -13,9 +13,9 @@ import sys
 
 from harness import core
 
-# For what builds from the kernel's source.
+# Variables of targets that build from the kernel's source.
 SOURCE = "KERNEL_SRC BASE FORCE"
-# For what boots a guest as the user wants it.
+# Variables of targets whose guest the user can configure.
 GUEST = "QEMU_CPU QEMU_ARGS APPEND MEM SMP ACCEL"
 
 # The variables that a target knows, besides BUILD.
@@ -53,7 +53,7 @@ def known(target):
     return KNOWN[target].split()
 
 
-# The checks of values import what they ask when they run: a command line needs few of them.
+# The checks of values import their modules when they run, because a command line needs few of them.
 
 def check_number(variable, value):
     if not re.fullmatch(r"[0-9]+", value):
@@ -100,7 +100,7 @@ def check_target(target):
         run.check_files()
     elif target in ("wine", "deb", "deb-test"):
         if core.run(target, "--check", check=False).returncode:
-            # The command has told its cause.
+            # The command has printed the reason.
             sys.exit(2)
     elif target.startswith("matrix-"):
         check_cells(None, target.removeprefix("matrix-"))
@@ -120,7 +120,7 @@ def main():
     targets, given = sys.argv[1].split(), sys.argv[2:]
     variables = {"BUILD", *(variable for target in targets for variable in known(target))}
     for name in given:
-        # ccache's own variables are for ccache.
+        # The variables of ccache are passed on to it.
         if name not in variables and not (name.startswith("CCACHE_") and "BASE" in variables):
             raise core.Error(f"make {' '.join(targets)} knows no variable {name}. It knows: {' '.join(sorted(variables))};"
                              " make help says what they are")

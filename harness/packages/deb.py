@@ -2,19 +2,22 @@
 """Build Debian packages of the patched kernel by its own bindeb-pkg.
 
 linux-image, linux-headers and linux-libc-dev go to build/<base>/deb/; their
-paths are printed. What is compiled stays in build/<base>/deb/NAME/, so that an
-interrupted build goes on from there.
+paths are printed. The objects stay in build/<base>/deb/NAME/, so that an
+interrupted build can continue.
 
 Usage: harness/do deb
        harness/do deb --config    configure only, print the path of the .config
        harness/do deb --check     only check KCONFIG, as far as that is quick
 
-Environment: KCONFIG, a kernel's configuration file; or a name in
-harness/build/configs/; or amd64, the default, or cloud-amd64: the configuration
-of Debian's own kernel of that name, from the package linux-config-<version>; or
-running: that of the kernel that runs here. On top goes
-harness/build/configs/deb.config. The name, without config- and .config, becomes
-part of the kernel's version, such as <version>-sud-amd64.
+Environment: KCONFIG is one of
+  a kernel's configuration file
+  a name in harness/build/configs/
+  amd64 (the default), cloud-amd64
+             the configuration of Debian's own kernel of that name, from the package
+             linux-config-<version>
+  running    the configuration of the kernel that runs here
+harness/build/configs/deb.config is added to it. The name, without config- and
+.config, becomes part of the kernel's version, such as <version>-sud-amd64.
 LOCALMODCONFIG=1 leaves out the modules that are not loaded here now.
 
 A warning names the drivers of this machine that the configuration lacks.
@@ -38,14 +41,14 @@ from harness.source.git import git
 from harness.source.tree import debian_base
 
 DEB = core.built("deb")
-# Debian's configurations: for any machine, the default, and for virtual ones.
+# Debian's configurations: for any machine (the default), and for virtual machines.
 DEBIAN = ("amd64", "cloud-amd64")
 RUNNING = "running"
 # Compiled files for each symbol that is set: 5287 with 2822 symbols of 5.10's cloud-amd64.
 FILES_PER_SYMBOL = 1.87
-# What is set on top of every configuration.
+# The fragment that is added to every configuration.
 ON_TOP = "deb"
-# Characters that the version of a kernel can have.
+# The longest version that a kernel can have, in characters.
 LONGEST = 64
 
 
@@ -112,12 +115,12 @@ def name_of(path):
 
 
 def given():
-    """The configuration that KCONFIG names: the default, a name of the harness, or a file."""
+    """The value of KCONFIG, or the default."""
     return os.environ.get("KCONFIG") or DEBIAN[0]
 
 
 def is_ours(name):
-    """Whether it is a name in harness/build/configs/."""
+    """Whether a value of KCONFIG is a name in harness/build/configs/."""
     return "/" not in name and (configurations.DIRECTORY / f"{name}.config").is_file()
 
 
@@ -147,7 +150,7 @@ class Packages:
     """The packages of one configuration."""
 
     def __init__(self):
-        # The configuration that make is called for: a build of a name of the harness does not wait for another's.
+        # make gets the architecture and the compiler of this configuration.
         self.kernel = Kernel(given() if is_ours(given()) else ON_TOP)
         if given() in DEBIAN:
             path = debian_configuration(given())
@@ -161,7 +164,8 @@ class Packages:
         self.kconfig = path.resolve()
         self.name = name_of(self.kconfig)
         if not self.name:
-            raise core.Error(f"KCONFIG={path}: a file's name becomes part of the kernel's version; this one has no letters for it")
+            raise core.Error(f"KCONFIG={path}: the name becomes part of the kernel's version, but has no character"
+                             " that a version may have")
         self.modules = loaded_modules() if os.environ.get("LOCALMODCONFIG") else ""
         if self.modules:
             self.name += "-local"
@@ -185,15 +189,16 @@ class Packages:
                 status = self.make(f"LSMOD={self.out / 'lsmod'}", "localmodconfig", log=file)
         if status:
             core.say(*log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
-            raise core.Error(f"the kernel's configuration cannot be made of {self.kconfig}; the end of {log} stands above")
+            raise core.Error(f"the kernel's configuration cannot be made from {self.kconfig};"
+                             f" the end of {log} stands above")
         found = self.symbols()
         wrong = [f"  {symbol} is {found.get(symbol, 'off')}, should be {value}"
                  for symbol, value in configurations.wanted(ON_TOP).items()
                  if found.get(symbol, "off") not in (value, *(["off"] if value in ("n", '""') else []))]
         if wrong:
             core.say(*wrong)
-            raise core.Error(f"the configuration that came of {self.kconfig} is not what harness/build/configs/{ON_TOP}.config"
-                             " asks for; see the list above")
+            raise core.Error(f"the configuration made from {self.kconfig} lacks settings of"
+                             f" harness/build/configs/{ON_TOP}.config; they are listed above")
 
     def warn(self):
         """Name the drivers of this machine's devices that the configuration lacks."""
@@ -208,6 +213,7 @@ class Packages:
         return dict(re.findall(r"^(CONFIG_\w+)=(.*)$", (self.out / ".config").read_text(encoding="utf-8"), re.M))
 
     def kernel_version(self):
+        """The version of the kernel in the tree, without a suffix."""
         path = self.out / "version"
         with open(path, "wb") as file:
             self.make("-s", "kernelversion", log=file)
@@ -252,7 +258,7 @@ def main():
         return
     packages = Packages()
     core.run("tree")
-    # Objects, modules and the packages; a large configuration has thousands of modules.
+    # The space for objects and packages, and for each module: a large configuration has thousands of them.
     modules = 0 if packages.modules else len(re.findall(r"=m$", packages.kconfig.read_text(encoding="utf-8"), re.M))
     core.need_space(core.BUILD, 1500 + 2 * modules, f"building the packages of {packages.name}")
     packages.configure()

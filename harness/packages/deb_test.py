@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Test the packages of "make deb" from end to end, in a Debian of their own.
+"""Test the packages of "make deb" in a Debian guest.
 
 The packages are installed in a root file system of Debian. A guest boots it from
 a virtio disk, with the kernel and the initramfs that the installation put into
-/boot. There systemd starts the selftests. A program and a module are compiled
-against the installed headers (harness/guest/inside/debian/). The judge reads the
-output of the second serial port. QEMU loads the kernel and the initramfs itself.
+/boot; QEMU loads these. In the guest, systemd starts the selftests. A program and
+a module are compiled with the installed headers (harness/guest/inside/debian/).
+The judge reads the output of the second serial port.
 
 Usage: harness/do deb-test            as root
        harness/do deb-test --check    only check the machine and KCONFIG, as far as that is quick
@@ -34,10 +34,10 @@ BARE = OUT / "base"
 STAMP = OUT / "base.stamp"
 DISK = "disk.img"
 TIMEOUT = 5400
-# What the packages' own scripts, the selftests and the compiling need, besides the least that Debian is.
+# The packages that a minimal Debian lacks, for the installation, the selftests and the compiler.
 PACKAGES = "systemd-sysv,udev,kmod,initramfs-tools,gcc,libc6-dev,libc6-i386,libc6-x32,lib32gcc-s1,libelf1,make"
-# Devices of a PC, beside the virtio disk with Debian, and the symbols of their drivers. harness/guest/inside/debian/hardware
-# looks at them. The two disks hold their own names.
+# Devices of a PC besides the virtio disk with Debian, and the symbols of their drivers.
+# harness/guest/inside/debian/hardware tests them. Each of the two disks begins with its own name.
 DISKS = ("ahci", "nvme")
 HARDWARE = ("-device ahci,id=ahci -drive file=ahci,format=raw,if=none,id=on-ahci -device ide-hd,bus=ahci.0,drive=on-ahci "
             "-drive file=nvme,format=raw,if=none,id=on-nvme -device nvme,serial=1,drive=on-nvme "
@@ -57,8 +57,8 @@ def release_here():
     values = dict(re.findall(r"^(\w+)=(.*)$", path.read_text(encoding="utf-8") if path.exists() else "", re.M))
     name, codename = values.get("ID", "unknown"), values.get("VERSION_CODENAME", "")
     if name != "debian" or not codename:
-        raise core.Error(f"this machine is no release of Debian ({name} {codename}), but the selftests, linked with its"
-                         " C library, are to run in one. make deb-test takes a Debian machine; make deb does not")
+        raise core.Error(f"make deb-test needs a machine with a release of Debian, and this one has {name} {codename}:"
+                         " the selftests are linked with its C library, and run in Debian. make deb needs no Debian")
     return codename
 
 
@@ -68,7 +68,7 @@ def remove(directory):
 
 
 def logged(log, lines, message, *command):
-    """Run a command in a mount namespace of its own. If it fails, the last LINES of its log are shown above the error."""
+    """Run a command in a mount namespace of its own. If it fails, print LINES of its log and raise an Error."""
     path = OUT / log
     with open(path, "wb") as file:
         done = subprocess.run(["unshare", "--mount", "--propagation", "private", *command], stdout=file,
@@ -98,7 +98,7 @@ def make_bare(suite):
 
 
 def install(packages):
-    """Install packages into a new copy of the bare root file system, by the dpkg in it."""
+    """Install packages into a new copy of the bare root file system, with its own dpkg."""
     remove(ROOT)
     subprocess.run(["cp", "-a", "--reflink=auto", BARE, ROOT], check=True)
     (ROOT / "packages").mkdir()
@@ -111,7 +111,7 @@ def install(packages):
 
 
 def boot_file(name, release):
-    """The path of a file that the installation left in /boot."""
+    """The path of a file that the installation left in /boot. Raises an Error if it is missing."""
     path = ROOT / "boot" / f"{name}-{release}"
     if not path.is_file():
         raise core.Error(f"installing the packages left no /boot/{path.name}; see {OUT}/install.log")
@@ -171,7 +171,8 @@ def main():
     if sys.argv[1:] not in ([], ["--check"]):
         raise core.Error("usage: harness/do deb-test [--check]")
     if int(subprocess.run(["id", "-u"], stdout=subprocess.PIPE, check=True).stdout):
-        raise core.Error("making a root file system of Debian and installing packages in it takes root's rights; run it as root")
+        raise core.Error("making a root file system of Debian and installing packages in it needs root's rights;"
+                         " run it as root")
     suite = release_here()
     os.environ["KCONFIG"] = os.environ.get("KCONFIG") or "deb-test"
     if sys.argv[1:]:
@@ -181,7 +182,7 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     core.need_command("debootstrap")
     core.need_command("mke2fs")
-    # First, so that a machine without a mirror is told before the long build.
+    # Before the long build, so that a missing mirror is reported early.
     core.need_space(core.BUILD, 4000, "a root file system of Debian, and its disk image")
     make_bare(suite)
     packages = core.output("deb").splitlines()
@@ -195,7 +196,7 @@ def main():
         make_disk()
     with core.step(f"Booting {release} from it, and running the selftests there"):
         guest = boot(kernel, initrd)
-    # A file of Debian's, or of the user's, is no configuration here; deb.config goes on top of it.
+    # What Debian's or the user's configuration lacks is not known. The head of deb.config stands for it.
     configuration = release.partition("-sud-")[2]
     if configuration not in configurations.names():
         configuration = deb.ON_TOP

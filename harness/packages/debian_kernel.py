@@ -12,9 +12,11 @@ from harness.packages import apt
 def fetch(directory, suite, metapackage, version, *modules):
     """Fetch the newest kernel of a suite: DIRECTORY/vmlinuz, its name in DIRECTORY/package, and MODULE.ko of each module.
 
-    Its version must begin with VERSION. If the mirror cannot be reached, a kernel of an earlier run is taken.
+    Its version must begin with VERSION. If the mirror cannot be reached, an earlier download is used. Raises an Error
+    if there is none, or if the suite has another version.
     """
-    remedy = (f"The kernel '{directory.name}' comes from {suite}. A missing key comes with a newer debian-archive-keyring.")
+    remedy = (f"The kernel '{directory.name}' comes from {suite}."
+              " If a key is missing, install a newer debian-archive-keyring.")
     name = directory / "package"
     there = name.read_text(encoding="utf-8").strip() if name.is_file() else ""
     try:
@@ -22,14 +24,14 @@ def fetch(directory, suite, metapackage, version, *modules):
     except core.Error as error:
         if not there:
             raise
-        core.say(f"* {error}", f"* Whether there is a newer one than {there} is not known; taking that.")
+        core.say(f"* {error}", f"* Using the earlier download {there}, although there may be a newer one.")
         return
-    # The metapackage depends on the image of the suite's own kernel. Newer kernels are in three packages.
+    # The metapackage depends on the image of the suite's own kernel. A newer kernel is split into three packages.
     meta = apt.show(suite, "amd64", metapackage)
     image = re.search(r"linux-image-\d[^ ,]*", meta.get("Depends", ""))
     found = meta.get("Version", "")
     if not image or not found.startswith(version):
-        raise core.Error(f"{metapackage} of {suite} is {found or 'not there'}, wanted is a {version or 'kernel'}")
+        raise core.Error(f"{suite} has {metapackage} {found or '(none)'}, but the version {version or '(any)'} is needed")
     package = f"{image[0]}_{found}"
     if there == package:
         return

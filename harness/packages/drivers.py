@@ -15,7 +15,7 @@ KINDS = {"graphics": "drm", "sound": "sound", "disk": "block", "network": "net",
 def in_use():
     """{driver: kind} of the drivers of this machine's devices, and of the buses and controllers that lead to these.
 
-    A driver is called by its module, or by its own name if it is built in.
+    A driver has the name of its module, or its own name if it is built in.
     """
     found = {}
     for kind, directory in KINDS.items():
@@ -44,7 +44,7 @@ def symbols_of(tree):
 
 
 def lacking(tree, configuration):
-    """[(driver, kind, [CONFIG_SYMBOL])] of the drivers in use that {CONFIG_SYMBOL: value} lacks.
+    """[(driver, kind, [CONFIG_SYMBOL])] of the drivers in use that CONFIGURATION, {CONFIG_SYMBOL: value}, lacks.
 
     A driver that no Makefile of the tree names is left out: it may belong to another kernel.
     """

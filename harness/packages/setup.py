@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Install the packages of packages.list that are missing. Prints nothing if none is.
+"""Install the packages of packages.list that are missing. Prints nothing if all are there.
 
 Usage: harness/do setup            the packages that make check needs
        harness/do setup --WORD...  the packages with one of these words in the third column of the list
@@ -19,10 +19,10 @@ from harness import core
 LIST = core.HARNESS / "packages" / "packages.list"
 LOG = core.BUILD / "setup.log"
 DEFAULT = ("tree", "kernel", "guest", "tests", "lint", "check")
-# Seconds that another program may keep apt busy.
+# How long to wait for another program that uses apt, in seconds.
 PATIENCE = 3600
 
-# SHOWN is a command or file that shows that the package is there, or "-"; WORDS tell what needs it, PURPOSE what it is for.
+# A row of the list. SHOWN is a command or file of the package, by which a machine without dpkg is checked, or "-".
 Package = collections.namedtuple("Package", "name shown words purpose")
 
 
@@ -35,9 +35,9 @@ def packages(words):
 
 
 def check_abis():
-    """Check that programs for every ABI compile and link.
+    """Raise an Error unless programs for every ABI compile and link.
 
-    An installed package does not prove this: another compiler may be in use, or a library may be missing.
+    Even if the packages are installed, another compiler may be in use, or a library may be missing.
     """
     missing = []
     for abi in ("-m64", "-m32", "-mx32"):
@@ -53,7 +53,7 @@ def check_abis():
 
 
 def check_elsewhere(wanted):
-    """Check for the commands, on a machine without Debian's tools."""
+    """On a machine without Debian's tools, raise an Error if commands or files of the packages are missing."""
     missing = []
     for package in wanted:
         if package.shown.startswith("/"):
@@ -68,7 +68,7 @@ def check_elsewhere(wanted):
 
 def missing_of(wanted):
     """The packages that are not installed."""
-    # dpkg-query fails if it does not know a package; what it prints of the others is right.
+    # The status is not checked: dpkg-query fails if it does not know a package, but prints the others.
     text = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *(package.name for package in wanted)],
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
     installed = re.findall(r"^installed (.*)$", text, re.M)
@@ -86,7 +86,7 @@ class Apt:
         if int(subprocess.run(["id", "-u"], stdout=subprocess.PIPE, check=True).stdout):
             if not shutil.which("sudo") or not sys.stdin.isatty() and subprocess.run(
                     ["sudo", "-n", "true"], stderr=subprocess.DEVNULL, check=False).returncode:
-                raise core.Error(f"installing them takes root's rights. As root, run:\n  {self.by_hand}")
+                raise core.Error(f"installing them needs root's rights. As root, run:\n  {self.by_hand}")
             self.root[0] = "sudo"
 
     def run(self, *command):
@@ -118,13 +118,14 @@ class Apt:
         return len(re.findall(r"^  Candidate: [^(]", text, re.M)) == len(self.names)
 
     def install_all(self):
+        """Install the packages. Raises an Error if that fails."""
         if not self.known():
             self.run("apt-get", "update")
         # Outdated lists name versions that the mirror no longer has.
         if self.run(*self.install) or self.run("apt-get", "update") and self.run(*self.install):
             return
         core.say(*LOG.read_text(encoding="utf-8").splitlines()[-15:])
-        raise core.Error(f"apt-get cannot install them; its last words stand above (all: {LOG}). By hand:\n  {self.by_hand}")
+        raise core.Error(f"apt-get cannot install them; the end of {LOG} stands above. By hand:\n  {self.by_hand}")
 
 
 def main():

@@ -31,7 +31,7 @@ def fetch(directory, suite, metapackage, version, *modules):
     image = re.search(r"linux-image-\d[^ ,]*", meta.get("Depends", ""))
     found = meta.get("Version", "")
     if not image or not found.startswith(version):
-        raise core.Error(f"{suite} has {metapackage} {found or '(none)'}, but the version {version or '(any)'} is needed")
+        raise core.Error(f"{suite} has {metapackage} {found or '(none)'}, but {version or '(any)'} is needed")
     package = f"{image[0]}_{found}"
     if there == package:
         return

@@ -58,8 +58,8 @@ def directive(config, name):
 
 
 def stack(config):
-    """The paths of the files that make up a configuration. A later file overrides an earlier one."""
-    paths = []
+    """The paths of the files that make up a configuration. A later file overrides an earlier one; the base's is the last."""
+    paths = base.data("config")
     for one in chain(config):
         also = own(one, "with")
         paths = [*([core.ROOT / also] if also else []), fragment(one), *paths]

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """The bases: the kernels that the series are for.
 
-base/NAME names the source of one kernel, and its series. base/NAME.files has the hashes of the kernel code that the
-series edits: every tree with the same files counts as that base. base/default has the name of the base that is used
-without BASE. base/SERIES.symbols lists configuration symbols that have another name in these kernels, or that they do
-not have ("-").
+base/NAME names the source of one kernel, and its series. base/NAME.files has the hashes of the kernel code that the series
+edits: every tree with the same files counts as that base. base/default has the name of the base that is used without BASE.
+base/SERIES.symbols lists configuration symbols that have another name in these kernels, or that are gone ("-").
+base/SERIES.config is a fragment that goes on top of every configuration of these kernels.
 
-The keys are package, version, suite, deb-sha256, tarball and tarball-sha256 of the source package; upstream, the tag of
-the version; series; lts, the end of a long-term kernel; images, the suite of Debian's own kernels, if that is another
-one; selftests, the base that the selftests are built with, if that is another one.
+The keys are package, version, suite, deb-sha256, tarball and tarball-sha256 of the source package; upstream, the tag of the
+version; series; lts, the end of a long-term kernel; images, the suite of Debian's own kernels, if it is another one;
+selftests, the base that the selftests are built with, if it is another one; over, the base whose keys this one takes where
+it has none of its own; patch and patch-sha256, a patch in the package that is applied to the source first, xz-compressed.
 
 BASE is the name of a base, or the name of a series, which means the newest base of that series.
 
@@ -36,12 +37,16 @@ class Base:
     """The file base/NAME. Each line has a key and its value, base[key]."""
 
     def __init__(self, name):
-        self.name = name
+        self.name, self.stock = name, self
         self.values = {}
         for line in (DIRECTORY / name).read_text(encoding="utf-8").splitlines():
             if line and not line.startswith("#"):
                 key, value = line.split(None, 1)
                 self.values[key] = value
+        if "over" in self.values:
+            # The base that this one is a variant of: the two share a package.
+            self.stock = Base(self["over"])
+            self.values = self.stock.values | self.values
 
     def __getitem__(self, key):
         if key not in self.values:
@@ -66,9 +71,8 @@ def version_order(name):
 
 @functools.cache
 def known():
-    """{name: Base} of all bases, the newest first."""
-    names = [path.name for path in DIRECTORY.iterdir()
-             if path.suffix not in (".files", ".symbols") and path.name != "default"]
+    """All bases, {name: Base}, the newest first."""
+    names = [path.name for path in DIRECTORY.iterdir() if path.suffix not in (".files", ".symbols", ".config") and path.name != "default"]
     return {name: Base(name) for name in sorted(names, key=version_order, reverse=True)}
 
 
@@ -95,12 +99,15 @@ def find(name=None):
     raise core.Error(f"unknown base '{name}'; known: {' '.join(names)}. Another source: KERNEL_SRC=<tree or tarball>")
 
 
+def data(suffix):
+    """The files base/SERIES.SUFFIX for the kernel that BASE and KERNEL_SRC name; before its own, that of the base that it is over."""
+    lines = dict.fromkeys((find(line()).stock.series, line()))
+    return [path for path in (DIRECTORY / f"{name}.{suffix}" for name in lines) if path.exists()]
+
+
 def symbols():
     """{CONFIG_OLD: CONFIG_NEW or "-"} for the kernel that BASE and KERNEL_SRC name."""
-    path = DIRECTORY / f"{line()}.symbols"
-    if not path.exists():
-        return {}
-    return {f"CONFIG_{old}": new if new == "-" else f"CONFIG_{new}" for _, (old, new) in core.rows(path)}
+    return {f"CONFIG_{old}": new if new == "-" else f"CONFIG_{new}" for path in data("symbols") for _, (old, new) in core.rows(path)}
 
 
 def line():
@@ -109,7 +116,7 @@ def line():
         return find().series
     from harness.source import fetch    # here, because fetch imports this module
     source = fetch.check_own()
-    return series_of(fetch.version(source)) if source.is_dir() else find().series
+    return fetch.nearest(source)[0].series if source.is_dir() else find().series
 
 
 def siblings():
@@ -119,8 +126,8 @@ def siblings():
 
 
 def newer_series():
-    """The names of the series for newer kernels than the default base, the oldest first."""
-    names = sorted({base.series for base in known().values()}, key=version_order)
+    """The names of the series for newer bases than the default, the oldest first; not those for variants of a base."""
+    names = sorted({base.series for base in known().values() if base.stock is base}, key=version_order)
     return names[names.index(find(default()).series) + 1:]
 
 

@@ -10,13 +10,16 @@ Usage: harness/do fetch [BASE]           print the directory of the pristine tre
 A base names one version of its package. If the mirror no longer has that version, its newest version is taken, provided
 that the kernel code that the series edits is the same there. A message names that version.
 
-A directory in build/src/ is always complete. KERNEL_SRC is a user's tree or tarball; it is never written to.
-BASE=try accepts a KERNEL_SRC that is no known base.
+A base may name a patch in its package. It is applied to the source, or to those files, first.
+
+A directory in build/src/ is always complete. KERNEL_SRC is a tree or tarball of the user's; it is never written to. BASE=try
+takes one that is no known base.
 """
 
 import argparse
 import contextlib
 import hashlib
+import lzma
 import os
 import pathlib
 import re
@@ -73,41 +76,55 @@ def download(base, version):
     return package
 
 
-def extract(base, package, tar):
-    """Extract the tarball in the package of a base to the file TAR."""
-    with open(tar, "wb") as file, \
-            subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as content:
-        subprocess.run(["tar", "xO", f"./{base['tarball']}"], stdin=content.stdout, stdout=file, check=False)
+def extract(name, package, to):
+    """Write the file of that name in a package to a file."""
+    with open(to, "wb") as file, subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as content:
+        subprocess.run(["tar", "xO", f"./{name}"], stdin=content.stdout, stdout=file, check=False)
         content.stdout.close()
 
 
-def tarball(base):
-    """The path of a base's tarball. It is downloaded if it is missing or damaged.
+def parts(base):
+    """{file: (name in the package, hash)} of what is taken from the package of a base, for it and the bases over it."""
+    found = {DOWNLOAD / f"{base.name}.tar.xz": (base["tarball"], base["tarball-sha256"])}
+    for other in bases.known().values():
+        if other.stock.name == base.name and "patch" in other.values:
+            found[DOWNLOAD / f"{other.name}.patch.xz"] = other["patch"], other["patch-sha256"]
+    return found
 
-    If the mirror no longer has the version, this is the tarball of another version with the same kernel code. Without
-    one, raises NotServed.
-    """
-    tar, package = DOWNLOAD / f"{base.name}.tar.xz", DOWNLOAD / f"{base.name}.deb"
-    if is_good(tar, base["tarball-sha256"]):
-        return tar
+
+def part(base, wanted):
+    """Download WANTED, one of the parts of a base, if it is not there and good. Returns "", or the newest version that the mirror
+    serves if it lacks the base's."""
+    package = DOWNLOAD / f"{base.name}.deb"
+    if is_good(wanted, parts(base)[wanted][1]):
+        return ""
     for again in ("", " once more"):
         if is_good(package, base["deb-sha256"]):
             break
         versions = served(base)
         if versions and base["version"] not in versions:
-            return other_tarball(base, versions[0])
+            return versions[0]
         with core.step(f"Downloading the kernel source {base.name}{again} (about 140 MB)"):
             download(base, base["version"])
     else:
         if not is_good(package, base["deb-sha256"]):
-            raise core.Error(f"the hash of the mirror's package is not the one of base/{base.name}. {OTHER_SOURCE}")
-    part = tar.with_suffix(".part")
-    extract(base, package, part)
-    if not is_good(part, base["tarball-sha256"]):
-        raise core.Error(f"the tarball in {package} is not the one of base/{base.name}")
-    part.rename(tar)
+            raise core.Error(f"the mirror serves a {base.name} that is not the one of base/{base.name}. {OTHER_SOURCE}")
+    for file, (name, digest) in parts(base).items():
+        if is_good(file, digest):
+            continue
+        extract(name, package, file.with_suffix(".part"))
+        if not is_good(file.with_suffix(".part"), digest):
+            raise core.Error(f"{name} in {package} is not the one that base/ names for {file.name}")
+        file.with_suffix(".part").rename(file)
     package.unlink()
-    return tar
+    return ""
+
+
+def tarball(base):
+    """The tarball of a base, downloaded if it is not there, and good; or of another version that the mirror serves instead."""
+    tar = DOWNLOAD / f"{base.stock.name}.tar.xz"
+    other = part(base.stock, tar)
+    return other_tarball(base.stock, other) if other else tar
 
 
 def version_tarball(base, version):
@@ -116,10 +133,9 @@ def version_tarball(base, version):
     if not tar.is_file():
         with core.step(f"Downloading the kernel source {base['package']} {version} (about 140 MB)"):
             package = download(base, version)
-        part = tar.with_suffix(".part")
-        extract(base, package, part)
+        extract(base["tarball"], package, tar.with_suffix(".part"))
         package.unlink()
-        part.rename(tar)
+        tar.with_suffix(".part").rename(tar)
     return tar
 
 
@@ -167,6 +183,23 @@ def unpack(tar, directory):
             raise core.Error(f"tar cannot unpack {tar}: {log.read().strip()[-500:]}")
 
 
+def patch(base, directory, names=()):
+    """Apply the patch that a base names, if it names one, to the source in a directory: all of it, or only to these files."""
+    if "patch" not in base.values:
+        return
+    file = DOWNLOAD / f"{base.name}.patch.xz"
+    other = part(base.stock, file)
+    if other:
+        raise NotServed(f"the mirror serves {base['package']} {other} instead of {base['version']}, which has the patch of {base.name}."
+                        f" {OTHER_SOURCE}")
+    # Outside of a repository, as in one git leaves out the files that are not below the current directory.
+    done = subprocess.run(["git", "apply", "-p1", *(f"--include={name}" for name in names), "-"], cwd=directory,
+                          input=lzma.decompress(file.read_bytes()), check=False, stderr=subprocess.PIPE,
+                          env=core.git_environment() | {"GIT_CEILING_DIRECTORIES": str(directory.parent)})
+    if done.returncode:
+        raise core.Error(f"{base['patch']} does not apply to {base.stock.name}: {done.stderr.decode().strip()[-500:]}")
+
+
 def fetch_base(base):
     """The directory of the pristine tree of a base, downloaded and unpacked if missing."""
     directory = SOURCES / base.name
@@ -175,6 +208,7 @@ def fetch_base(base):
         core.need_space(core.BUILD, 1800, "the kernel source")
         with whole(directory) as tmp, core.step(f"Unpacking the kernel source {base.name}"):
             unpack(tar, tmp)
+            patch(base, tmp)
     return directory
 
 
@@ -190,6 +224,13 @@ def fetch_touched(base):
             with whole(directory) as tmp, core.step(f"Unpacking the files of {base.name} that the series edits"):
                 unpack_some(tar, names, tmp)
         return directory
+    directory = SOURCES / f"{base.name}.touched-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
+    if not directory.is_dir():
+        tar = tarball(base)
+        with whole(directory) as tmp, core.step(f"Unpacking the files of {base.name} that the series edits"):
+            unpack_some(tar, names, tmp)
+            patch(base, tmp, names)
+    return directory
 
 
 def unpack_some(tar, names, directory):
@@ -232,22 +273,27 @@ def version(directory):
     return ".".join(re.findall(r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) = (.*)$", makefile, re.M)[:3])
 
 
+def nearest(directory):
+    """The base of the same version that a kernel tree is most like, and the files in which it differs."""
+    wanted = bases.series_of(version(directory))
+    # A tree has the version of its base, with or without that base's patch.
+    return min(((base, differing(directory, base)) for base in bases.known().values() if base.stock.series == wanted),
+               key=lambda found: len(found[1]))
+
+
 def check_tree(directory):
     """The name of the base that a kernel tree is by its files, or "try" with BASE=try. Otherwise raises an Error."""
     for name in ("Makefile", "Kconfig", "arch/x86"):
         if not (directory / name).exists():
             raise core.Error(f"KERNEL_SRC={given()} is not a kernel tree: it lacks {name}")
-    number = version(directory)
-    wanted = bases.series_of(number)
-    differences = {base.name: differing(directory, base) for base in bases.known().values() if base.series == wanted}
-    nearest = min(differences, key=lambda name: len(differences[name]))
-    if not differences[nearest]:
-        return nearest
+    number, (base, files) = version(directory), nearest(directory)
+    if not files:
+        return base.name
     if os.environ.get("BASE") != bases.TRY:
         core.say("The kernel code that the series edits is not that of any base in base/.",
-                 f"The nearest base is {nearest}; these files differ:", *(f"  {name}" for name in differences[nearest]))
-        raise core.Error(f"KERNEL_SRC={given()} ({number}) is an unknown base. To try it nevertheless: BASE=try")
-    core.say(f"BASE=try: KERNEL_SRC={given()} ({number}) is no known base. The series was not tested on it.")
+                 f"From the nearest, {base.name}, these files differ:", *(f"  {name}" for name in files))
+        raise core.Error(f"KERNEL_SRC={given()} ({number}) is an unknown base. To try it all the same: BASE=try")
+    core.say(f"BASE=try: KERNEL_SRC={given()} ({number}) is no known base, and nobody tested the series on it.")
     return bases.TRY
 
 

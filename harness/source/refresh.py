@@ -7,11 +7,13 @@ Each file that the .msg files of the base's series list is written from the
 tree: a new file whole, an edit of an existing file as a .patch at its path. If
 several commits edit one file, the states between them come from the commits on
 the branch. The files in the directory, committed or not, are the state after
-the last commit. Then patches/ is generated, and the tree is made from it again.
-This does not change the files of the tree.
+the last commit. A series that is like another one (series/NAME/like) writes only
+the files below its own directory; an edit of any other file is an error. Then patches/ is generated, and the tree is made from it again,
+which changes none of its files.
 """
 
 import os
+import re
 import sys
 
 from harness import core
@@ -92,6 +94,19 @@ def texts_of(messages, commits, carried, last, tree):
     return texts
 
 
+def check_shared(messages, texts, tree):
+    """Check that the tree does not edit the files that its series shares with another one. The numbers of lines may differ."""
+    def content(text):
+        return re.sub(r"^@@ .*", "@@", text, flags=re.M)
+
+    shared = [listed for message in messages for listed in message.shared]
+    wrong = sorted(listed for listed in shared if content(texts[listed][0]) != content((core.ROOT / listed).read_text(encoding="utf-8")))
+    if wrong:
+        raise core.Error(f"{tree.shown} has edits to files that another base shares:\n  " + "\n  ".join(wrong)
+                         + f"\nEdit them in the tree of that base. If they are for this base only, copy each file to {tree.line()}/ first.")
+    return {listed: text for listed, text in texts.items() if listed not in shared}
+
+
 def write(texts):
     """Write the texts that differ from the files of the repository; returns their number."""
     written = 0
@@ -125,8 +140,8 @@ def main():
         raise core.Error(f"{tree.shown} has edits to files that no .msg of the series lists:\n  " + "\n  ".join(stray)
                          + "\nList <file>.patch (a new file: its path) in the .msg of the commit it belongs to,"
                          " or undo the edit")
-    # All texts are made before the first is written, so that an error leaves the repository unchanged.
-    written = write(texts_of(messages, commits, carried, last, tree))
+    # All texts first, so that an error leaves the repository as it was.
+    written = write(check_shared(messages, texts_of(messages, commits, carried, last, tree), tree))
     core.say(f"{written} files of the series are refreshed")
     for command in ("series", "tree"):
         core.run(command, env={name: value for name, value in os.environ.items() if name != "SIGNOFF"})

@@ -11,9 +11,11 @@ paths that the commit carries, one a line: a new file at its kernel path, or
 series for a newer base are in a directory whose name comes first in the path:
 7.2/kernel/signal.c.ahead.patch edits kernel/signal.c.
 
-If a series is on top of another one, series/NAME/on has the name of that
-series. series/NAME/cover.txt is the cover letter: its subject, an empty line,
-the body. The list of the commits and the diffstat are added to it.
+series/NAME/on has the name of the series that this one stands on, if there is
+one. series/NAME/like has the name of a series whose messages this one takes as
+they are. It differs in those files that stand below NAME/: 5.10-rt/fs/exec.c.patch
+takes the place of fs/exec.c.patch. series/NAME/cover.txt is the cover letter: its subject, an empty line, the
+body. The list of the commits and the diffstat are added to it.
 
 SIGNOFF="Name <address>" in the environment adds a Signed-off-by line. Such a
 series is written to build/series/NAME/, because the committed one has none.
@@ -146,7 +148,7 @@ class Change:
 class Commit:
     """One .msg file of a series."""
 
-    def __init__(self, path):
+    def __init__(self, path, variants=None):
         self.path = path
         self.name = path.relative_to(ROOT).as_posix()
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -167,6 +169,11 @@ class Commit:
                 raise core.Error(f"{self.name}: white space at the end of '{line}'")
         self.subject, self.body = message[0], "\n".join(message[2:])
         self.listed = [p.strip() for p in paths if p.strip()]
+        # The files that this series shares with another one: all but those that have a variant in that directory.
+        self.shared = set()
+        if variants:
+            self.listed = [f"{variants}/{p}" if (ROOT / variants / p).is_file() else p for p in self.listed]
+            self.shared = {p for p in self.listed if not p.startswith(f"{variants}/")}
         if not self.listed:
             raise core.Error(f"{self.name}: lists no paths")
 
@@ -205,9 +212,16 @@ def applied(name):
     return [other for other in names() if name in stack(other)]
 
 
+def original(name):
+    """The name of the series that has the messages of the series NAME: NAME itself, or the one that it is like."""
+    like = SERIES / name / "like"
+    return like.read_text(encoding="utf-8").strip() if like.exists() else name
+
+
 def read_series(name):
-    """All commits of a series, in order. Their changes are not read."""
-    commits = [Commit(p) for p in sorted((SERIES / name).glob("[0-9]*.msg"))]
+    """All commits of a series, in order, without their changes."""
+    variants = None if original(name) == name else stack(name)[0]
+    commits = [Commit(p, variants) for p in sorted((SERIES / original(name)).glob("[0-9]*.msg"))]
     if not commits:
         raise core.Error(f"no series/{name}/*.msg")
     return commits

@@ -182,7 +182,7 @@ def line_of(source):
     """The name of the series for the kernel in a directory of build/src/."""
     if source.name in bases.known():
         return bases.known()[source.name].series
-    return bases.series_of(fetch.version(source))
+    return fetch.nearest(source)[0].series
 
 
 def debian_base():

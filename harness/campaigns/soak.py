@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run the soak programs, for each ABI, on a kernel that checks itself.
 
-First each program runs with little memory, then with allocations that fail. Some stressors of stress-ng follow. At
-the end, the kernel looks for leaks. With --quick, the kernel of make run is used, allocations do not fail, leaks are
-not looked for, and nothing goes to results/.
+First all programs run at the same time with little memory, then with allocations that fail, then beside some stressors of
+stress-ng. At the end the kernel looks for leaks. With --quick they run on the kernel of make run, without failing
+allocations and leaks, and nothing goes to results/. With --latency, cyclictest runs first alone and then beside all of them, with
+a real-time priority. Its times are printed. They hold for this machine and its load only.
 
 The results come from the verdict, which harness/guest/inside/soak writes to the second serial port. The console is only
 searched for errors that the kernel reports. A run without an end, a missing or wrong total, and a missing search for leaks
@@ -43,6 +44,9 @@ MEMORY = {"plain": "256M", "faults": "512M"}
 ZERO = {"plain": {"lost", "doubled", "wrong", "without-siginfo", "sigsys-without-siginfo"},
         "faults": {"lost", "doubled", "wrong"}}
 MAY_BE_ZERO = {"interrupted", "failed"}
+
+# The runs of cyclictest.
+LATENCY = ("latency alone", "latency beside the load")
 
 # The columns of the table, and the totals that they show.
 COLUMNS = (("threads", "threads"), ("calls", "made"), ("dispatched", "dispatched"), ("lost", "lost"), ("doubled", "doubled"),
@@ -160,7 +164,21 @@ def judge_stress(runs, stressors, report):
             report.add(f"stress {stressor}", "pass")
 
 
-def judge_soak(directory, configuration, faults, seconds, stressors):
+def judge_latency(runs, report):
+    """Print how late cyclictest's threads woke up, alone and beside the load."""
+    for name in LATENCY:
+        run = runs.get(name)
+        rows = [re.search(r"^T: *(\d+) .* C: *(\d+) Min: *(\d+) .*Avg: *(\d+) Max: *(\d+)", line) for line in run.lines] if run else []
+        rows = [match.groups() for match in rows if match]
+        if not rows or run.status or any(cycles == "0" for _, cycles, *_ in rows):
+            report.fail(f"{name}: cyclictest failed", run.lines if run else ())
+            continue
+        report.add(name, "pass")
+        for number, cycles, least, average, most in rows:
+            print(f"{name}, thread {number}: {cycles} wake-ups, late by {least} us at least, {average} on average, {most} at most")
+
+
+def judge_soak(directory, configuration, faults, seconds, stressors, latency):
     """Judge the guest's output in DIRECTORY, write soak.tsv there, and print the errors. Returns the exit status."""
     report = judge.Report()
     nonce, = judge.read_lines(directory / "nonce", "the nonce")[:1]
@@ -179,6 +197,8 @@ def judge_soak(directory, configuration, faults, seconds, stressors):
             rows.append((configuration, abi, mode, seconds, *(values.get(total, "-") for _, total in COLUMNS),
                          "-" if leaks is None else leaks))
     judge_stress(runs, stressors, report)
+    if latency:
+        judge_latency(runs, report)
     judge.judge_console(console, judge.read_splats(judge.SPLAT_LIST, judge.lacks_of(configuration)), report)
 
     head = ("kernel", "abi", "mode", "seconds", *(c for c, _ in COLUMNS), "leaks")
@@ -188,16 +208,17 @@ def judge_soak(directory, configuration, faults, seconds, stressors):
     return 1 if report.failures or not report.results else 0
 
 
-def soak(configuration, mode, seconds, seed):
-    """Run all programs in one guest. MODE is plain or faults; SECONDS and SEED are texts."""
+def soak(configuration, mode, seconds, seed, latency):
+    """Run all of it in one guest."""
     campaign.begin("soak")
-    core.run("setup", "--soak")
+    core.run("setup", "--soak", *(["--latency"] if latency else []))
     core.run("setup", "--abis")
     kernel = os.environ.get("KERNEL_IMAGE") or campaign.image(configuration)
     proof.build(*SOAK)
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
-    programs = [core.HARNESS / "guest" / "inside" / "soak", shutil.which("stress-ng"),
+    # The script runs cyclictest if it finds it.
+    programs = [core.HARNESS / "guest" / "inside" / "soak", shutil.which("stress-ng"), *([shutil.which("cyclictest")] if latency else []),
                 *map(proof.path, SOAK)]
     core.run("pack", "--out", OUT / "initrd.cpio.gz", *(word for program in programs for word in ("--prog", program)),
              "--", "./soak", seconds, seed, mode, *STRESSORS)
@@ -208,8 +229,9 @@ def soak(configuration, mode, seconds, seed):
 def main():
     parser = argparse.ArgumentParser(prog="harness/do soak", description="Soak a kernel, and look for leaks.")
     parser.add_argument("--quick", action="store_true", help="on the kernel of make run, without faults and leaks")
-    parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only judge the output of a guest there")
-    parser.add_argument("--stressors", default=" ".join(STRESSORS), help="with --runs: those that must have run")
+    parser.add_argument("--latency", action="store_true", help="run cyclictest beside them")
+    parser.add_argument("--runs", type=pathlib.Path, metavar="DIR", help="only judge what a guest left there")
+    parser.add_argument("--stressors", default=" ".join(STRESSORS), help="for these: of stress-ng, with blanks")
     options = parser.parse_args()
     configuration, mode = ("x86_64", "plain") if options.quick else ("lockdep", "faults")
     seconds, seed = os.environ.get("SOAK_SECONDS") or "60", os.environ.get("SOAK_SEED") or str(int(time.time()))
@@ -218,8 +240,8 @@ def main():
     if not re.fullmatch(r"[0-9]+", seed):
         raise core.Error(f"SOAK_SEED={seed} is not a number")
     if not options.runs:
-        soak(configuration, mode, seconds, seed)
-    status = judge_soak(options.runs or OUT, configuration, not options.quick, seconds, options.stressors.split())
+        soak(configuration, mode, seconds, seed, options.latency)
+    status = judge_soak(options.runs or OUT, configuration, not options.quick, seconds, options.stressors.split(), options.latency)
     if not (status or options.runs or options.quick):
         shutil.copy(OUT / "soak.tsv", campaign.RESULTS)
     return status

@@ -83,12 +83,17 @@ def extract(name, package, to):
         content.stdout.close()
 
 
-def parts(base):
+def place(base, kind, version=""):
+    """The file in the download directory with the tarball ("tar") or the patch of a base, or of that version of its package."""
+    return DOWNLOAD / f"{base.name}{f'-as-{version}' if version else ''}.{kind}.xz"
+
+
+def parts(base, version=""):
     """{file: (name in the package, hash)} of what is taken from the package of a base, for it and the bases over it."""
-    found = {DOWNLOAD / f"{base.name}.tar.xz": (base["tarball"], base["tarball-sha256"])}
+    found = {place(base, "tar", version): (base["tarball"], base["tarball-sha256"])}
     for other in bases.known().values():
         if other.stock.name == base.name and "patch" in other.values:
-            found[DOWNLOAD / f"{other.name}.patch.xz"] = other["patch"], other["patch-sha256"]
+            found[place(other, "patch", version)] = other["patch"], other["patch-sha256"]
     return found
 
 
@@ -122,26 +127,27 @@ def part(base, wanted):
 
 def tarball(base):
     """The tarball of a base, downloaded if it is not there, and good; or of another version that the mirror serves instead."""
-    tar = DOWNLOAD / f"{base.stock.name}.tar.xz"
+    tar = place(base.stock, "tar")
     other = part(base.stock, tar)
     return other_tarball(base.stock, other) if other else tar
 
 
-def version_tarball(base, version):
-    """The path of the tarball of any version of a base's package, downloaded if missing. apt checks its signature."""
-    tar = DOWNLOAD / f"{base.name}-as-{version}.tar.xz"
-    if not tar.is_file():
+def version_part(base, kind, version):
+    """The tarball or the patch of any version of a base's package, downloaded if it is not there. apt has checked its signature."""
+    wanted = place(base.stock if kind == "tar" else base, kind, version)
+    if not wanted.is_file():
         with core.step(f"Downloading the kernel source {base['package']} {version} (about 140 MB)"):
-            package = download(base, version)
-        extract(base["tarball"], package, tar.with_suffix(".part"))
+            package = download(base.stock, version)
+        for file, (name, _) in parts(base.stock, version).items():
+            extract(name, package, file.with_suffix(".part"))
+            file.with_suffix(".part").rename(file)
         package.unlink()
-        tar.with_suffix(".part").rename(tar)
-    return tar
+    return wanted
 
 
 def other_tarball(base, version):
-    """The tarball of another version. Raises NotServed if the kernel code that the series edits differs there."""
-    tar = version_tarball(base, version)
+    """The tarball of another version of the package, if the kernel code that the series edits is the same in it."""
+    tar = version_part(base, "tar", version)
     with tempfile.TemporaryDirectory(dir=core.BUILD) as scratch:
         unpack_some(tar, hashes(base), pathlib.Path(scratch))
         files = differing(pathlib.Path(scratch), base)
@@ -183,21 +189,24 @@ def unpack(tar, directory):
             raise core.Error(f"tar cannot unpack {tar}: {log.read().strip()[-500:]}")
 
 
-def patch(base, directory, names=()):
-    """Apply the patch that a base names, if it names one, to the source in a directory: all of it, or only to these files."""
+def patch(base, directory, names=(), version=""):
+    """Apply the patch that a base names, if it names one, to the source in a directory: all of it, or only to these files.
+
+    It comes from the base's version of the package, or from another VERSION. If the mirror has only another one, the result must
+    be the same kernel code."""
     if "patch" not in base.values:
         return
-    file = DOWNLOAD / f"{base.name}.patch.xz"
-    other = part(base.stock, file)
-    if other:
-        raise NotServed(f"the mirror serves {base['package']} {other} instead of {base['version']}, which has the patch of {base.name}."
-                        f" {OTHER_SOURCE}")
+    other = "" if version else part(base.stock, place(base, "patch"))
+    file = version_part(base, "patch", version or other) if version or other else place(base, "patch")
     # Outside of a repository, as in one git leaves out the files that are not below the current directory.
     done = subprocess.run(["git", "apply", "-p1", *(f"--include={name}" for name in names), "-"], cwd=directory,
                           input=lzma.decompress(file.read_bytes()), check=False, stderr=subprocess.PIPE,
                           env=core.git_environment() | {"GIT_CEILING_DIRECTORIES": str(directory.parent)})
+    if other and (done.returncode or not hashes(base) or differing(directory, base)):
+        raise NotServed(f"the mirror serves {base['package']} {other} instead of {base['version']}, and its {base['patch']} does not"
+                        f" make the kernel code of {base.name}. {OTHER_SOURCE}")
     if done.returncode:
-        raise core.Error(f"{base['patch']} does not apply to {base.stock.name}: {done.stderr.decode().strip()[-500:]}")
+        raise core.Error(f"{base['patch']} does not apply to {version or base.stock.name}: {done.stderr.decode().strip()[-500:]}")
 
 
 def fetch_base(base):

@@ -239,6 +239,19 @@ def apply_only(name):
     core.say(f"the series applies to {base.name}")
 
 
+def newest_files(base, version):
+    """A directory with the files that the series edits, of the newest VERSION of a base's package. Names the files that differ."""
+    if version == base["version"]:
+        return fetch.fetch_touched(base)
+    files, names = core.BUILD / f"newest-{base.series}.tmp", {*series.touched(base.series), *fetch.hashes(base)}
+    shutil.rmtree(files, ignore_errors=True)
+    fetch.unpack_some(fetch.version_part(base, "tar", version), names, files)
+    fetch.patch(base, files, names, version)
+    changed = fetch.differing(files, base)
+    print(*(f"  {path}: differs" for path in changed), sep="\n", end="\n" if changed else "")
+    return files
+
+
 def newest():
     """Print which versions the mirror serves, and whether each series applies to the newest; returns the status."""
     wrong = 0
@@ -252,17 +265,8 @@ def newest():
         pinned = base["version"] in versions
         print(f"{line}: base/{base.name} names {base['package']} {base['version']}, which the mirror"
               f" {'has' if pinned else 'no longer has'}; its newest version is {versions[0]}")
-        if pinned and versions[0] == base["version"]:
-            files = fetch.fetch_touched(base)
-        else:
-            files = core.BUILD / f"newest-{line}.tmp"
-            shutil.rmtree(files, ignore_errors=True)
-            tar = fetch.version_tarball(base, versions[0])
-            fetch.unpack_some(tar, {*series.touched(line), *fetch.hashes(base)}, files)
-            changed = fetch.differing(files, base)
-            for path in changed:
-                print(f"  {path}: differs")
         try:
+            files = newest_files(base, versions[0])
             apply_to_files(files, versions[0], line)
             print(f"  the series applies to {versions[0]}")
         except core.Error as error:

@@ -113,7 +113,7 @@ def part(base, wanted):
             download(base, base["version"])
     else:
         if not is_good(package, base["deb-sha256"]):
-            raise core.Error(f"the mirror serves a {base.name} that is not the one of base/{base.name}. {OTHER_SOURCE}")
+            raise core.Error(f"the hash of the mirror's package is not the one of base/{base.name}. {OTHER_SOURCE}")
     for file, (name, digest) in parts(base).items():
         if is_good(file, digest):
             continue
@@ -232,14 +232,8 @@ def fetch_touched(base):
             tar = tarball(base)
             with whole(directory) as tmp, core.step(f"Unpacking the files of {base.name} that the series edits"):
                 unpack_some(tar, names, tmp)
+                patch(base, tmp, names)
         return directory
-    directory = SOURCES / f"{base.name}.touched-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
-    if not directory.is_dir():
-        tar = tarball(base)
-        with whole(directory) as tmp, core.step(f"Unpacking the files of {base.name} that the series edits"):
-            unpack_some(tar, names, tmp)
-            patch(base, tmp, names)
-    return directory
 
 
 def unpack_some(tar, names, directory):
@@ -300,9 +294,9 @@ def check_tree(directory):
         return base.name
     if os.environ.get("BASE") != bases.TRY:
         core.say("The kernel code that the series edits is not that of any base in base/.",
-                 f"From the nearest, {base.name}, these files differ:", *(f"  {name}" for name in files))
-        raise core.Error(f"KERNEL_SRC={given()} ({number}) is an unknown base. To try it all the same: BASE=try")
-    core.say(f"BASE=try: KERNEL_SRC={given()} ({number}) is no known base, and nobody tested the series on it.")
+                 f"The nearest base is {base.name}; these files differ:", *(f"  {name}" for name in files))
+        raise core.Error(f"KERNEL_SRC={given()} ({number}) is an unknown base. To try it nevertheless: BASE=try")
+    core.say(f"BASE=try: KERNEL_SRC={given()} ({number}) is no known base. The series was not tested on it.")
     return bases.TRY
 
 

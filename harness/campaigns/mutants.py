@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Break the patched kernel in one place at a time, and check that the selftests fail.
 
-Every file in harness/campaigns/mutations/SERIES/ is a small diff against the patched tree of the base that BASE names, and one
-mutant. Its head says, in lines before the diff,
+Every patch in harness/campaigns/mutations/SERIES/ is a mutant: a small diff against the patched tree of the base that
+BASE names. Its head says, in lines before the diff,
 
   a sentence: the fault;
   rules: R1 R3       a test of one of these rules must fail ("-": a test
@@ -18,7 +18,8 @@ it does not find is no failure.
 
 The mutants are built in build/<base>/mutants/, in a work tree of the last commit of the patched tree, one ahead of the guest.
 verdicts.json there has what is known; a verdict stands until the patched tree, the judge or the mutation changes, so an
-interrupted campaign goes on where it stopped. FORCE=1 runs all again. When all are killed, the table goes to results/.
+interrupted campaign goes on where it stopped. FORCE=1 runs all again. When all are killed, the table goes to results/,
+or to results/SERIES/ if it is not the series of the default base.
 
 The last line counts. The exit status is 0 if all that were asked for are killed.
 """
